@@ -1,0 +1,2 @@
+//! The `bytehaul` command.
+fn main() {}
