@@ -1,1 +1,13 @@
-//! Skeleton.
+//! The test kit of the workspace: what hostile servers, slow networks and sudden deaths look like.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+mod compare;
+mod server;
+
+pub use compare::{Mismatch, check_file};
+pub use server::{
+    Behaviour, Builder, Effect, Excess, Object, RecordedRequest, RequestedRange, Server,
+    StatusAnswer, When,
+};
