@@ -288,7 +288,7 @@ mod tests {
         check(
             whole,
             "x-amz-checksum-sha1: qpmXMHAlzr9w88O2xjlrhjN9Q9g=",
-            "",
+            "sha-1",
         );
         check(whole, "x-amz-checksum-crc32c: 4waSgw==-3", "");
         check(
