@@ -1,0 +1,33 @@
+//! `cargo xtask bench`: builds what is compared, then starts the comparison.
+
+use crate::step::{PassedOn, execute};
+use crate::workspace::{Failure, Workspace};
+
+pub(crate) fn run(workspace: &Workspace, passed_on: &PassedOn) -> Result<(), Failure> {
+    execute(
+        workspace
+            .cargo()
+            .args(["build", "-q", "--release", "-p", "bytehaul-cli"]),
+    )?;
+    execute(workspace.cargo().args([
+        "build",
+        "-q",
+        "--release",
+        "-p",
+        "bytehaul-testkit",
+        "--example",
+        "limit",
+    ]))?;
+    let mut command = workspace.cargo();
+    command.args([
+        "run",
+        "-q",
+        "--release",
+        "-p",
+        "bytehaul-testkit",
+        "--example",
+        "bench",
+        "--",
+    ]);
+    execute(command.args(&passed_on.arguments))
+}

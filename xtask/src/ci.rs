@@ -1,0 +1,75 @@
+//! `cargo xtask ci`: the gate, from the quick checks to the slow ones.
+
+use crate::step::Steps;
+use crate::workspace::{Failure, Workspace, libraries};
+use crate::{audit, test, tidy};
+
+pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
+    let mut steps = Steps::new();
+    steps.command(
+        "format",
+        workspace.cargo().args(["fmt", "--all", "--check"]),
+    )?;
+    steps.task("tidy", || tidy::run(workspace))?;
+    steps.task("audit", || audit::run(workspace))?;
+    // All targets: the examples and benches have to compile as well.
+    let lints = ["clippy", "--workspace", "--all-targets"];
+    let strict = ["--", "-D", "warnings"];
+    steps.command(
+        "clippy, all features",
+        workspace
+            .cargo()
+            .args(lints)
+            .arg("--all-features")
+            .args(strict),
+    )?;
+    steps.command(
+        "clippy, no features",
+        workspace
+            .cargo()
+            .args(lints)
+            .arg("--no-default-features")
+            .args(strict),
+    )?;
+    each_crate_alone(workspace, &mut steps)?;
+    fuzz_targets(workspace, &mut steps)?;
+    test::steps_of(workspace, &mut steps)?;
+    let mut docs = workspace.cargo();
+    docs.args(["doc", "--workspace", "--no-deps", "--all-features"])
+        .env("RUSTDOCFLAGS", "-D warnings");
+    steps.command("documentation", &mut docs)?;
+    steps.summary();
+    Ok(())
+}
+
+/// Features of one crate must not be what lets another one compile.
+fn each_crate_alone(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    for package in libraries(&workspace.metadata()?) {
+        let name = package.name.as_str();
+        steps.command(
+            &format!("{name} alone"),
+            workspace.cargo().args(["check", "-q", "-p", name]),
+        )?;
+        steps.command(
+            &format!("{name} alone, no features"),
+            workspace
+                .cargo()
+                .args(["check", "-q", "-p", name, "--no-default-features"]),
+        )?;
+    }
+    Ok(())
+}
+
+/// The fuzz targets are a workspace of their own; here they only have to compile.
+fn fuzz_targets(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    let mut command = workspace.cargo();
+    command.args([
+        "check",
+        "-q",
+        "--all-targets",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ]);
+    command.env("CARGO_TARGET_DIR", workspace.root().join("target/fuzz"));
+    steps.command("fuzz targets", &mut command)
+}
