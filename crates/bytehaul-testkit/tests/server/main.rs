@@ -1,0 +1,5 @@
+//! The scripted server, seen over a plain socket.
+
+mod answers;
+mod faults;
+mod wire;
