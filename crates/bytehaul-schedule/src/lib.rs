@@ -1,1 +1,22 @@
-//! Skeleton.
+//! Who fetches what, and when: the decisions of a ranged transfer, without any I/O.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod config;
+mod event;
+mod geometry;
+mod meter;
+mod random;
+mod range;
+mod range_set;
+mod retry;
+mod scheduler;
+
+pub use crate::config::{Config, Connections};
+pub use crate::event::{Action, ConnectionId, Event, LeaseId};
+pub use crate::geometry::{Geometry, PieceId, Plan};
+pub use crate::range::ByteRange;
+pub use crate::range_set::RangeSet;
+pub use crate::retry::{Class, Failure, RetryBudget, RetryPolicy, Verdict};
+pub use crate::scheduler::Scheduler;

@@ -1,0 +1,498 @@
+//! The scheduler's state and its face: events in, actions out, questions about progress.
+
+mod assign;
+mod health;
+mod outlook;
+mod ramp;
+mod share;
+mod table;
+mod trouble;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use self::ramp::Ramp;
+use self::table::{Connection, Cut, Dialled, Lease, Shrink};
+use self::trouble::Trouble;
+use crate::meter::Meter;
+use crate::{Action, ByteRange, Config, ConnectionId, Event, Geometry, LeaseId, Plan, RangeSet};
+
+/// Decides who fetches what in one transfer.
+///
+/// Sans-I/O: [`handle`](Self::handle) what happened, then take [`poll_action`](Self::poll_action) until it is `None`, then wait
+/// for the next event or [`poll_timeout`](Self::poll_timeout), whichever is first. No call blocks, and none panics on
+/// events that make no sense. Time never runs backwards for it: an earlier `now` counts as the latest one seen.
+#[derive(Debug)]
+pub struct Scheduler {
+    geometry: Geometry,
+    config: Config,
+    done: RangeSet,
+    connections: BTreeMap<ConnectionId, Connection>,
+    leases: BTreeMap<LeaseId, Lease>,
+    dialled: u32,
+    leased: u64,
+    ramp: Ramp,
+    trouble: Trouble,
+    /// Smoothed seconds to an answer on a connection that stands, and with dialling.
+    latency: Option<f64>,
+    setup: Option<f64>,
+    total: Option<Meter>,
+    /// Bytes that were reported, those fetched twice as well.
+    delivered: u64,
+    /// Stragglers given up so far, and when the next one may be.
+    replaced: u32,
+    replace_at: Option<Instant>,
+    actions: VecDeque<Action>,
+    state: State,
+    clock: Option<Instant>,
+    wake: Wake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Running,
+    Finished,
+    Failed,
+}
+
+/// When there is something to decide.
+#[derive(Clone, Copy, Debug)]
+enum Wake {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Scheduler {
+    /// A scheduler for what is missing of `plan`. `seed` decides the chance in the waits before retries.
+    pub fn new(plan: Plan, config: Config, seed: u64) -> Self {
+        Self {
+            geometry: plan.geometry(),
+            done: plan.present().clone(),
+            connections: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            dialled: 0,
+            leased: 0,
+            ramp: Ramp::new(config.wanted(), config.start()),
+            trouble: Trouble::new(config.policy().clone(), seed),
+            latency: None,
+            setup: None,
+            total: None,
+            delivered: 0,
+            replaced: 0,
+            replace_at: None,
+            actions: VecDeque::new(),
+            state: State::Running,
+            clock: None,
+            wake: Wake::Now,
+            config,
+        }
+    }
+
+    /// Takes over a response that is being received already: the probe, which is the first lease.
+    ///
+    /// `range` is what was really asked for and granted; `latency` is the time from the request to its head. `None`
+    /// when the range lies outside the object, overlaps a live lease, or the transfer has ended.
+    pub fn adopt(
+        &mut self,
+        now: Instant,
+        range: ByteRange,
+        latency: Duration,
+    ) -> Option<(ConnectionId, LeaseId)> {
+        let now = self.advance(now);
+        let is_free = self
+            .leases
+            .values()
+            .filter_map(Lease::rest)
+            .all(|rest| rest.intersect(&range).is_none());
+        if self.state != State::Running || range.end() > self.geometry.len() || !is_free {
+            return None;
+        }
+        let connection = self.dial(now);
+        let lease = self.grant(now, connection, range, Dialled::Reused);
+        self.accepted(now, lease, latency);
+        Some((connection, lease))
+    }
+
+    /// Takes note of what happened at `now`.
+    pub fn handle(&mut self, now: Instant, event: Event) {
+        let now = self.advance(now);
+        match event {
+            Event::Accepted { lease, latency } => self.accepted(now, lease, latency),
+            Event::Progress { lease, position } => self.progress(now, lease, position),
+            Event::Failed { lease, failure } => self.failed(now, lease, failure),
+            Event::Shrunk { lease, end } => self.shrunk(now, lease, end),
+            Event::Invalidated { range } => self.invalidated(range),
+            Event::HostLimit { connections } => self.ramp.on_host_limit(now, connections),
+            Event::SetConnections(wanted) => self.ramp.want(wanted, self.proven()),
+            Event::Tick => {}
+        }
+        self.wake = Wake::Now;
+    }
+
+    /// The next thing to do, decided at `now`; `None` when there is nothing until the next event or timeout.
+    pub fn poll_action(&mut self, now: Instant) -> Option<Action> {
+        let now = self.advance(now);
+        if self.actions.is_empty() && self.is_due(now) {
+            self.decide(now);
+        }
+        self.actions.pop_front()
+    }
+
+    /// When to call [`poll_action`](Self::poll_action) again if nothing happens before. `None`: only events matter.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.state != State::Running {
+            return None;
+        }
+        match self.wake {
+            Wake::Now => self.clock,
+            Wake::At(at) => Some(at),
+            Wake::Never => None,
+        }
+    }
+
+    /// The bytes that are there.
+    pub const fn done(&self) -> &RangeSet {
+        &self.done
+    }
+
+    /// The bytes that are not there yet, leased or not.
+    pub fn missing(&self) -> RangeSet {
+        self.geometry
+            .whole()
+            .map_or_else(RangeSet::new, |whole| self.done.gaps(whole))
+    }
+
+    /// Number of bytes that are there, those of earlier runs included.
+    pub fn received(&self) -> u64 {
+        self.done.covered()
+    }
+
+    /// The geometry of the plan.
+    pub const fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Bytes a second of all connections together, smoothed over about a second.
+    pub fn rate(&self, now: Instant) -> u64 {
+        self.total
+            .as_ref()
+            .and_then(|total| total.rate(now))
+            .unwrap_or(0.0) as u64
+    }
+
+    /// How long the rest takes at the present rate; `None` while nothing comes.
+    pub fn eta(&self, now: Instant) -> Option<Duration> {
+        let rate = self.rate(now);
+        let missing = self.geometry.len() - self.received();
+        (rate > 0).then(|| Duration::from_secs(missing / rate))
+    }
+
+    /// Number of live connections: dialling, receiving or idle.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// The bytes of live leases that are still to come, with the lease that fetches them, by age of the lease.
+    pub fn leases(&self) -> impl Iterator<Item = (LeaseId, ByteRange)> + '_ {
+        self.leases
+            .iter()
+            .filter_map(|(&id, lease)| Some((id, lease.rest()?)))
+    }
+
+    /// How many connections the host was seen to stand, when that was fewer than wanted: worth remembering for its next
+    /// transfer, as [`Event::HostLimit`].
+    pub fn host_limit(&self) -> Option<u32> {
+        self.ramp.learned()
+    }
+
+    /// Whether [`Action::Finish`] was given and nothing was invalidated since.
+    pub fn is_finished(&self) -> bool {
+        self.state == State::Finished
+    }
+
+    /// Whether [`Action::Fail`] was given.
+    pub fn is_failed(&self) -> bool {
+        self.state == State::Failed
+    }
+}
+
+/// Events.
+impl Scheduler {
+    fn accepted(&mut self, now: Instant, id: LeaseId, latency: Duration) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if lease.accepted.is_some() {
+            return;
+        }
+        lease.accepted = Some(now);
+        lease.heard = now;
+        let latency = latency.min(LONGEST_LATENCY);
+        if lease.dialled == Dialled::New {
+            let waited = now
+                .saturating_duration_since(lease.requested)
+                .min(LONGEST_LATENCY);
+            smooth(&mut self.setup, waited.as_secs_f64());
+        }
+        smooth(&mut self.latency, latency.as_secs_f64());
+        let connection = self
+            .connections
+            .get_mut(&lease.connection)
+            .expect("a lease has its connection");
+        connection.latency = Some(latency);
+        connection.meter.resume(now);
+        self.total.get_or_insert_with(|| Meter::new(now));
+        self.ramp.on_accepted(self.proven());
+    }
+
+    fn progress(&mut self, now: Instant, id: LeaseId, position: u64) {
+        // A driver that reports bytes before the answer still has an answer.
+        let unanswered = self
+            .leases
+            .get(&id)
+            .filter(|lease| lease.accepted.is_none())
+            .map(|lease| lease.requested);
+        if let Some(requested) = unanswered {
+            self.accepted(now, id, now.saturating_duration_since(requested));
+        }
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let position = position.min(lease.range.end());
+        let news = ByteRange::new(lease.position, position);
+        let gained = news.map_or(0, |news| news.len());
+        lease.heard = now;
+        let connection = self
+            .connections
+            .get_mut(&lease.connection)
+            .expect("a lease has its connection");
+        connection.meter.sample(now, gained);
+        if let Some(total) = &mut self.total {
+            total.sample(now, gained);
+        }
+        let Some(news) = news else { return };
+        lease.position = position;
+        lease.moved = now;
+        self.delivered = self.delivered.saturating_add(gained);
+        self.done.insert(news);
+        self.trouble.on_progress(news, lease);
+        if lease.rest().is_none() {
+            self.complete(now, id);
+        }
+        self.settle_races();
+    }
+
+    fn shrunk(&mut self, now: Instant, id: LeaseId, end: u64) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if end >= lease.range.end() {
+            lease.shrink = Shrink::Refused(later(now, ASK_AGAIN));
+            return;
+        }
+        lease.shrink = Shrink::Free;
+        lease.cut = Cut::Short;
+        // The granted end may lie before what was reported since; those bytes are there all the same.
+        match ByteRange::new(lease.range.start(), end.max(lease.position)) {
+            Some(range) => lease.range = range,
+            None => {
+                self.drop_lease(id);
+                return;
+            }
+        }
+        if lease.rest().is_none() {
+            self.complete(now, id);
+        }
+    }
+
+    fn invalidated(&mut self, range: ByteRange) {
+        let Some(range) = self
+            .geometry
+            .whole()
+            .and_then(|whole| whole.intersect(&range))
+        else {
+            return;
+        };
+        self.done.remove(range);
+        if self.state == State::Finished {
+            self.state = State::Running;
+        }
+    }
+}
+
+/// Bookkeeping.
+impl Scheduler {
+    fn advance(&mut self, now: Instant) -> Instant {
+        let now = self.clock.map_or(now, |clock| clock.max(now));
+        self.clock = Some(now);
+        now
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.state == State::Running
+            && match self.wake {
+                Wake::Now => true,
+                Wake::At(at) => at <= now,
+                Wake::Never => false,
+            }
+    }
+
+    fn decide(&mut self, now: Instant) {
+        self.wake = Wake::Never;
+        if self.missing().is_empty() {
+            self.finish();
+            return;
+        }
+        self.ramp.tick(now);
+        self.replace_stragglers(now);
+        self.close_surplus(now);
+        if !self.trouble.is_held(now) {
+            self.assign(now);
+            self.share(now);
+        }
+        self.climb(now);
+        self.wake = self.next_wake(now).map_or(Wake::Never, Wake::At);
+    }
+
+    fn finish(&mut self) {
+        for id in self.leases.keys().copied().collect::<Vec<_>>() {
+            self.abandon(id);
+        }
+        self.state = State::Finished;
+        self.actions.push_back(Action::Finish);
+    }
+
+    fn climb(&mut self, now: Instant) {
+        let working = self
+            .connections
+            .values()
+            .filter(|c| c.is_proven() && c.lease.is_some())
+            .count();
+        let left = self.eta(now).unwrap_or_default();
+        self.ramp.climb(
+            now,
+            u32::try_from(working).unwrap_or(u32::MAX),
+            self.delivered,
+            left,
+        );
+    }
+
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let watch = (!self.leases.is_empty()).then(|| later(now, WATCH));
+        let idle = self
+            .connections
+            .values()
+            .filter(|c| c.lease.is_none())
+            .map(|c| later(c.idle_since, IDLE))
+            .min();
+        [watch, idle, self.ramp.timeout(), self.trouble.timeout(now)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|at| at.max(now + Duration::from_millis(1)))
+    }
+
+    /// Connections on which the host has answered.
+    fn proven(&self) -> u32 {
+        let proven = self.connections.values().filter(|c| c.is_proven()).count();
+        u32::try_from(proven).unwrap_or(u32::MAX)
+    }
+
+    fn dial(&mut self, now: Instant) -> ConnectionId {
+        let id = ConnectionId(self.dialled);
+        self.dialled = self.dialled.wrapping_add(1);
+        self.connections.insert(id, Connection::new(now));
+        id
+    }
+
+    fn grant(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        range: ByteRange,
+        dialled: Dialled,
+    ) -> LeaseId {
+        let id = LeaseId(self.leased);
+        self.leased += 1;
+        self.leases
+            .insert(id, Lease::new(now, connection, range, dialled));
+        self.connections
+            .get_mut(&connection)
+            .expect("a lease is granted to a live connection")
+            .lease = Some(id);
+        id
+    }
+
+    /// Ends a lease whose bytes are all there. A connection whose response goes on is of no further use.
+    fn complete(&mut self, now: Instant, id: LeaseId) {
+        let Some(lease) = self.leases.remove(&id) else {
+            return;
+        };
+        match lease.cut {
+            Cut::Short => self.close(lease.connection),
+            Cut::Whole => {
+                let connection = self
+                    .connections
+                    .get_mut(&lease.connection)
+                    .expect("a lease has its connection");
+                connection.lease = None;
+                connection.idle_since = now;
+            }
+        }
+    }
+
+    /// Ends a lease together with its connection.
+    fn drop_lease(&mut self, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases.remove(&id)?;
+        self.connections.remove(&lease.connection);
+        Some(lease)
+    }
+
+    fn abandon(&mut self, id: LeaseId) {
+        if self.drop_lease(id).is_some() {
+            self.actions.push_back(Action::Abandon { lease: id });
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId) {
+        if self.connections.remove(&id).is_some() {
+            self.actions.push_back(Action::Close { connection: id });
+        }
+    }
+
+    /// Ends every lease whose rest somebody else has fetched.
+    fn settle_races(&mut self) {
+        let lost = |lease: &Lease| lease.rest().is_some_and(|rest| self.done.contains(&rest));
+        let losers: Vec<_> = self
+            .leases
+            .iter()
+            .filter(|(_, lease)| lost(lease))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in losers {
+            self.abandon(id);
+        }
+    }
+}
+
+/// `now + after`, or as late as can be said.
+fn later(now: Instant, after: Duration) -> Instant {
+    now.checked_add(after)
+        .or_else(|| now.checked_add(FAR))
+        .unwrap_or(now)
+}
+
+fn smooth(average: &mut Option<f64>, value: f64) {
+    *average = Some(average.map_or(value, |old| old + (value - old) / 4.0));
+}
+
+/// How often live leases are looked at when the driver says nothing.
+const WATCH: Duration = Duration::from_millis(250);
+/// An idle connection is closed after this; hosts close theirs not much later.
+const IDLE: Duration = Duration::from_secs(5);
+/// A worker that gave nothing up is asked again after this.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// Longest latency that is believed.
+const LONGEST_LATENCY: Duration = Duration::from_secs(60);
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
