@@ -52,7 +52,7 @@ impl Gate {
     ///
     /// Dropping the future gives up the place and takes nothing.
     pub(crate) async fn pass(&self, flow: &Flow, bytes: u64) -> (Turn<'_>, u64) {
-        let turn = self.turns.wait(flow).await;
+        let turn = self.turns.wait(flow, bytes).await;
         loop {
             // From here on a change of the rate is noticed.
             let changed = self.changed.notified();

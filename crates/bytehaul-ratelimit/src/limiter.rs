@@ -139,8 +139,8 @@ impl Level {
         for level in self.chain().skip(1) {
             let mut left = granted;
             while left > 0 {
-                // A gate that was slowed down meanwhile grants less at a time.
-                let (turn, part) = level.gate.pass(flow, left).await;
+                let size = level.gate.rate().map_or(left, |rate| left.min(rate.turn()));
+                let (turn, part) = level.gate.pass(flow, size).await;
                 left -= part;
                 if left == 0 {
                     held.push(turn);

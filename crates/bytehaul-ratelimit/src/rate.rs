@@ -54,10 +54,18 @@ impl BytesPerSecond {
         u32::try_from((self.get() / BURSTS_PER_SECOND).max(MIN_BURST)).unwrap_or(u32::MAX)
     }
 
-    /// What one turn may take, in bytes: 10 ms worth, at least 1 KiB, at most 256 KiB. Never more than the burst, and far
-    /// below it where timers are coarse: what accrues while a wake-up is late must find room in the bucket.
+    /// What a reader takes at a time, in bytes: 10 ms worth, at least 1 KiB, at most 256 KiB. Never more than the burst, and
+    /// far below it where timers are coarse: what accrues while a wake-up is late must find room in the bucket.
     pub(crate) fn quantum(self) -> u64 {
         (self.get() / QUANTA_PER_SECOND).clamp(MIN_QUANTUM, MAX_QUANTUM)
+    }
+
+    /// What one child takes at a time among others, in bytes: 4 ms worth, within the bounds of a quantum.
+    ///
+    /// A slow child with few connections has to wait for the end of such a turn before each of its own quanta; were turns
+    /// as long as quanta, it would fall behind its own rate.
+    pub(crate) fn turn(self) -> u64 {
+        (self.get() / TURNS_PER_SECOND).clamp(MIN_QUANTUM, MAX_QUANTUM)
     }
 }
 
@@ -89,6 +97,7 @@ const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
 const BURSTS_PER_SECOND: u64 = 20;
 const QUANTA_PER_SECOND: u64 = 100;
+const TURNS_PER_SECOND: u64 = 250;
 const MIN_BURST: u64 = 4 * KIB;
 const MIN_QUANTUM: u64 = KIB;
 const MAX_QUANTUM: u64 = 256 * KIB;
