@@ -5,6 +5,7 @@
 
 mod compare;
 mod server;
+pub mod sim;
 
 pub use compare::{Mismatch, check_file};
 pub use server::{

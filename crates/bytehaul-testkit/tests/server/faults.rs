@@ -166,7 +166,7 @@ fn connections_above_a_number_are_refused() {
             .unwrap();
         server.serve("/f", Object::random(1, 100));
         let mut first = TcpStream::connect(server.address()).unwrap();
-        write_request(&mut first, "GET", "/f", &[]);
+        write_request(&mut first, "GET", "/f", &[]).unwrap();
         first.read_exact(&mut [0; 10]).unwrap();
         let second = get(&server, "/f", &[]);
         assert_eq!((second.status, second.body.len()), (0, 0), "{excess:?}");
@@ -198,14 +198,15 @@ fn one_connection_in_two_stalls() {
 fn connections_are_kept_alive_and_the_log_tells() {
     let server = serving(100, Behaviour::new());
     let mut stream = TcpStream::connect(server.address()).unwrap();
-    write_request(&mut stream, "POST", "/f?q=1", &["Content-Length: 5"]);
+    write_request(&mut stream, "POST", "/f?q=1", &["Content-Length: 5"]).unwrap();
     stream.write_all(b"hello").unwrap();
     write_request(
         &mut stream,
         "GET",
         "/f",
         &["Range: bytes=10-19", "X-Own: yes", "Connection: close"],
-    );
+    )
+    .unwrap();
     let reply = read_reply(&mut stream);
     assert!(
         reply
