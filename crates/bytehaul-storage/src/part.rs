@@ -1,0 +1,171 @@
+//! How one download comes to own a part file: opened without following, locked, and still the file of that name.
+
+use std::collections::HashSet;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use crate::claim::Conflict;
+use crate::sys::{self, FileId};
+use crate::{Error, Layout, lock};
+
+/// The open part file with its lock. The lock goes when this is dropped or released.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) file: File,
+    id: FileId,
+    path: PathBuf,
+    held: AtomicBool,
+    unused: AtomicBool,
+}
+
+/// Whether the part file was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    Made,
+    Left,
+}
+
+impl Part {
+    /// Opens or makes the part file, and locks it.
+    pub(crate) fn take(layout: &Layout, conflict: Conflict) -> Result<(Self, Found), Error> {
+        // Whoever publishes or discards takes the name away between our opening and locking; then the next try sees it.
+        for _ in 0..ATTEMPTS {
+            check_target(layout, conflict)?;
+            let (file, found) = open(layout)?;
+            let Some(part) = Self::lock(layout, file)? else { continue };
+            if !part.has_name(&layout.part).map_err(|error| Error::of("look at", &layout.part, error))? {
+                continue;
+            }
+            if part.is_shared(layout)? {
+                sys::remove(&layout.part).map_err(|error| Error::of("remove", &layout.part, error))?;
+                continue;
+            }
+            // Published by another between our first look and our lock.
+            part.unused.store(found == Found::Made, Ordering::Relaxed);
+            check_target(layout, conflict)?;
+            return Ok((part, found));
+        }
+        Err(Error::Locked { path: layout.target.clone() })
+    }
+
+    /// Whether `path` still names this very file.
+    pub(crate) fn has_name(&self, path: &Path) -> io::Result<bool> {
+        Ok(sys::entry(path)?.is_some_and(|entry| entry.is_file() && sys::id(&entry) == self.id))
+    }
+
+    /// From now on the file stays when this is dropped, even if it was made for this claim.
+    pub(crate) fn keep(&self) {
+        self.unused.store(false, Ordering::Relaxed);
+    }
+
+    /// Gives the lock back before the file is closed. A second call does nothing.
+    pub(crate) fn release(&self) {
+        if self.held.swap(false, Ordering::AcqRel) {
+            // The file first: who finds the entry gone expects to get the lock.
+            let _ = self.file.unlock();
+            lock(&HELD).remove(&self.id);
+        }
+    }
+
+    fn lock(layout: &Layout, file: File) -> Result<Option<Self>, Error> {
+        let locked = || Error::Locked { path: layout.target.clone() };
+        let entry = file.metadata().map_err(|error| Error::of("look at", &layout.part, error))?;
+        if !entry.is_file() {
+            return Err(Error::NotAFile { path: layout.part.clone() });
+        }
+        let id = sys::id(&entry);
+        // Some file systems lock for the process or not at all; the table holds within the process everywhere.
+        if !lock(&HELD).insert(id) {
+            return Err(locked());
+        }
+        let (path, held, unused) = (layout.part.clone(), AtomicBool::new(true), AtomicBool::new(false));
+        let part = Self { file, id, path, held, unused };
+        match part.file.try_lock() {
+            Ok(()) => Ok(Some(part)),
+            Err(TryLockError::WouldBlock) => Err(locked()),
+            Err(TryLockError::Error(error)) if cannot_lock(&error) => {
+                tracing::warn!(path = %layout.part.display(), "the file system has no locks; other processes are not kept out");
+                Ok(Some(part))
+            }
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::of("lock", &layout.part, error)),
+        }
+    }
+
+    /// Whether the file has a second name, through which our writes would reach a file that is not ours. It may be the target
+    /// itself, when a crash came between the two steps of publishing on a system without a rename that refuses to replace.
+    fn is_shared(&self, layout: &Layout) -> Result<bool, Error> {
+        let entry = self.file.metadata().map_err(|error| Error::of("look at", &layout.part, error))?;
+        let shared = sys::links(&entry) > 1;
+        if shared {
+            tracing::warn!(path = %layout.part.display(), "the part file has a second name; starting a new one");
+        }
+        Ok(shared)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if *self.unused.get_mut() && self.has_name(&self.path).is_ok_and(|ours| ours) {
+            let _ = sys::remove(&self.path);
+        }
+        self.release();
+    }
+}
+
+/// Whether the target may be written at all.
+pub(crate) fn check_target(layout: &Layout, conflict: Conflict) -> Result<(), Error> {
+    let path = layout.target.clone();
+    let entry = match sys::entry(&layout.target) {
+        Ok(None) => return Ok(()),
+        Ok(Some(entry)) => entry,
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(parent_missing(layout)),
+        Err(error) => return Err(Error::of("look at", &layout.target, error)),
+    };
+    if entry.is_dir() {
+        return Err(Error::TargetIsDirectory { path });
+    }
+    match conflict {
+        Conflict::Refuse => Err(Error::TargetExists { path }),
+        // A link would be replaced itself, not what it points to; a device or a pipe should not be.
+        Conflict::Overwrite if entry.is_file() || entry.is_symlink() => Ok(()),
+        Conflict::Overwrite => Err(Error::NotAFile { path }),
+    }
+}
+
+fn open(layout: &Layout) -> Result<(File, Found), Error> {
+    match sys::create_new(&layout.part) {
+        Ok(file) => return Ok((file, Found::Made)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(parent_missing(layout));
+        }
+        Err(error) => return Err(Error::of("create", &layout.part, error)),
+    }
+    let not_a_file = || Error::NotAFile { path: layout.part.clone() };
+    match sys::entry(&layout.part) {
+        Ok(Some(entry)) if !entry.is_file() => return Err(not_a_file()),
+        Ok(Some(_) | None) | Err(_) => {}
+    }
+    sys::open_existing(&layout.part).map(|file| (file, Found::Left)).map_err(|error| match error.kind() {
+        // A link or directory that came in between; or the part went, and a third download may be making its own.
+        io::ErrorKind::IsADirectory => not_a_file(),
+        io::ErrorKind::NotFound => Error::Locked { path: layout.target.clone() },
+        _ if sys::is_link_refused(&error) => not_a_file(),
+        _ => Error::of("open", &layout.part, error),
+    })
+}
+
+fn parent_missing(layout: &Layout) -> Error {
+    Error::ParentMissing { path: layout.directory.clone() }
+}
+
+fn cannot_lock(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported || sys::is_lock_table_missing(error)
+}
+
+static HELD: LazyLock<Mutex<HashSet<FileId>>> = LazyLock::new(Mutex::default);
+const ATTEMPTS: usize = 16;

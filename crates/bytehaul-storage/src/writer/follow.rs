@@ -1,0 +1,143 @@
+//! How the digest runs beside the transfer: it reads the finished start of the file back while it is hot in the page cache.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use bytehaul_integrity::{Algorithm, Digest, Hasher};
+
+use super::shared::Shared;
+use crate::{Error, lock};
+
+/// The digest of the bytes so far.
+pub(super) struct Follower {
+    algorithm: Algorithm,
+    state: Mutex<State>,
+    idle: Condvar,
+}
+
+struct State {
+    /// Taken out by the thread that is at work.
+    hasher: Option<Hasher>,
+    position: u64,
+}
+
+impl Follower {
+    pub(super) fn new(algorithm: Algorithm) -> Self {
+        let state = State { hasher: Some(Hasher::new(algorithm)), position: 0 };
+        Self { algorithm, state: Mutex::new(state), idle: Condvar::new() }
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Starts over when bytes at or behind `start` will change and were hashed already.
+    pub(super) fn restart_if_beyond(&self, start: u64) {
+        let (hasher, position) = self.take();
+        let (hasher, position) = if start < position { (Hasher::new(self.algorithm), 0) } else { (hasher, position) };
+        self.put(hasher, position);
+    }
+
+    /// Waits for the thread that is at work, and takes the hasher.
+    fn take(&self) -> (Hasher, u64) {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(hasher) = state.hasher.take() {
+                return (hasher, state.position);
+            }
+            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes the hasher if no thread is at work and there are at least `step` bytes up to `end`.
+    fn take_if_behind(&self, end: u64, step: u64) -> Option<(Hasher, u64)> {
+        let mut state = lock(&self.state);
+        if end < state.position.saturating_add(step) {
+            return None;
+        }
+        let hasher = state.hasher.take()?;
+        Some((hasher, state.position))
+    }
+
+    fn put(&self, hasher: Hasher, position: u64) {
+        let mut state = lock(&self.state);
+        state.hasher = Some(hasher);
+        state.position = position;
+        self.idle.notify_all();
+    }
+}
+
+impl Shared {
+    /// Sets a thread to work if the digest is behind.
+    pub(super) fn follow(self: &Arc<Self>) {
+        let Some(follower) = &self.follower else { return };
+        if let Some((hasher, position)) = follower.take_if_behind(self.prefix.load(Ordering::Acquire), STEP) {
+            let shared = Arc::clone(self);
+            // Not joined: taking the hasher waits for it.
+            self.runtime.spawn_blocking(move || catch_up(&shared, hasher, position));
+        }
+    }
+
+    /// The digest of the first `len` bytes, all of which are written. Waits for what runs beside, and does the rest.
+    pub(super) fn digest(&self, follower: &Follower, len: u64) -> Result<Digest, Error> {
+        let (mut hasher, position) = follower.take();
+        if position > len {
+            follower.put(hasher, position);
+            return self.digest_anew(follower.algorithm, len);
+        }
+        let hashed = self.hash(&mut hasher, position, len);
+        // Kept, in case publishing fails and is tried again.
+        let digest = hasher.clone();
+        match hashed {
+            Ok(()) => follower.put(hasher, len),
+            Err(_) => follower.put(Hasher::new(follower.algorithm), 0),
+        }
+        hashed.map(|()| digest.finish())
+    }
+
+    /// The digest of the first `len` bytes, read from the start.
+    pub(super) fn digest_anew(&self, algorithm: Algorithm, len: u64) -> Result<Digest, Error> {
+        let mut hasher = Hasher::new(algorithm);
+        self.hash(&mut hasher, 0, len)?;
+        Ok(hasher.finish())
+    }
+
+    fn hash(&self, hasher: &mut Hasher, mut at: u64, end: u64) -> Result<(), Error> {
+        let mut buffer = vec![0; CHUNK];
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
+            let chunk = &mut buffer[..wanted];
+            if self.disk.read_part(at, chunk)? < wanted {
+                // Somebody cut it.
+                return Err(Error::Removed { path: self.disk.layout.part.clone() });
+            }
+            hasher.update(chunk);
+            at += wanted as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Hashes as long as there is enough to hash.
+fn catch_up(shared: &Arc<Shared>, hasher: Hasher, position: u64) {
+    let Some(follower) = &shared.follower else { return };
+    let mut working = Some((hasher, position));
+    while let Some((mut hasher, position)) = working {
+        let end = shared.prefix.load(Ordering::Acquire).min(position + STEP);
+        let closed = lock(&shared.queue).closed || shared.has_failed();
+        let hashed = if closed || end <= position { Ok(()) } else { shared.hash(&mut hasher, position, end) };
+        match hashed {
+            Ok(()) if closed => return follower.put(hasher, position),
+            Ok(()) => follower.put(hasher, end.max(position)),
+            Err(error) => {
+                follower.put(Hasher::new(follower.algorithm), 0);
+                return shared.fail(error);
+            }
+        }
+        // Given back in between, so that one who waits for it gets its turn.
+        working = follower.take_if_behind(shared.prefix.load(Ordering::Acquire), STEP);
+    }
+}
+
+const STEP: u64 = 1 << 20;
+const CHUNK: usize = 256 << 10;

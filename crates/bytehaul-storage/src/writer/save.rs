@@ -1,0 +1,168 @@
+//! The order in which written bytes become durable claims: take the set, sync the part, then write the snapshot.
+
+use std::ops::Range;
+use std::sync::{Arc, Weak};
+
+use bytehaul_integrity::{crc32c, crc32c_combine};
+
+use super::shared::{Journal, Shared};
+use crate::control::{self, Contents};
+use crate::disk::Disk;
+use crate::segments::Segment;
+use crate::witness::Name;
+use crate::{Error, lock};
+
+impl Shared {
+    /// Makes everything that is written durable.
+    ///
+    /// The first failure is also this one's, but what had been written before it is saved still.
+    pub(super) fn save(&self) -> Result<(), Error> {
+        let saved = self.snapshot();
+        if let Err(error) = &saved
+            && !matches!(error, Error::Closed)
+        {
+            self.fail(error.clone());
+        }
+        self.failure().map_or(saved, Err)
+    }
+
+    /// Takes `range` for missing, in memory first and then on disk.
+    pub(super) fn invalidate(&self, range: &Range<u64>) -> Result<(), Error> {
+        {
+            let mut progress = lock(&self.progress);
+            let progress = &mut *progress;
+            progress.written.remove(range);
+            let hit = progress.segments.take(range);
+            // What is left of a run needs a checksum of its own.
+            for segment in hit {
+                for rest in [segment.start..range.start, range.end..segment.end()] {
+                    if !rest.is_empty() {
+                        let crc = read_crc(&self.disk, &rest)?;
+                        let (start, len) = (rest.start, rest.end - rest.start);
+                        progress.segments.insert(Segment { start, len, crc });
+                    }
+                }
+            }
+            if let Some(carried) = &mut progress.carried {
+                carried.retain(|record| record.segment.end() <= range.start || range.end <= record.segment.start);
+            }
+            progress.dirty = true;
+        }
+        self.announce();
+        if let Some(follower) = &self.follower {
+            follower.restart_if_beyond(range.start);
+        }
+        self.save()
+    }
+
+    /// One snapshot. Writing goes on beside it; what is written meanwhile is carried over as records.
+    pub(super) fn snapshot(&self) -> Result<(), Error> {
+        let _one = lock(&self.saving);
+        if lock(&self.queue).closed {
+            return Err(Error::Closed);
+        }
+        let result = self.snapshot_in_turn();
+        if result.is_err() {
+            let mut progress = lock(&self.progress);
+            progress.carried = None;
+            // After a failed sync the system may show bytes that it will never write. The records of them would be
+            // believed by the next run, which can only read; so they go.
+            if let Some(journal) = &mut progress.journal {
+                let _ = self.disk.cut_control(&mut journal.file, journal.snapshot_len);
+            }
+        }
+        self.announce();
+        result
+    }
+
+    fn snapshot_in_turn(&self) -> Result<(), Error> {
+        let (mut contents, written) = {
+            let mut progress = lock(&self.progress);
+            progress.carried = Some(Vec::new());
+            progress.dirty = false;
+            let contents = Contents {
+                identity: progress.identity.clone(),
+                len: progress.len,
+                piece_size: progress.segments.piece_size(),
+                fingerprint: None,
+                segments: progress.segments.iter().collect(),
+                records: Vec::new(),
+            };
+            (contents, progress.written.clone())
+        };
+        if !contents.segments.is_empty() {
+            self.disk.sync_part()?;
+            contents.fingerprint = self.disk.fingerprint()?;
+        }
+        let (bytes, seed) = control::encode(&contents);
+        let mut file = self.disk.create_control(&bytes)?;
+        let claims = !contents.segments.is_empty();
+        // A file that claims nothing may be lost.
+        if claims {
+            self.disk.sync_new_control(&file)?;
+        }
+        {
+            let mut progress = lock(&self.progress);
+            let carried = progress.carried.take().unwrap_or_default();
+            let records: Vec<u8> = carried.iter().flat_map(|record| record.encode(seed)).collect();
+            self.disk.append_control(&mut file, Name::ControlNew, &records)?;
+            self.disk.swap_control()?;
+            progress.journal = Some(Journal { file, seed, snapshot_len: bytes.len() as u64 });
+        }
+        if claims {
+            self.disk.sync_directory()?;
+        }
+        lock(&self.progress).durable = written;
+        Ok(())
+    }
+
+    /// Starts the timer for the next snapshot, unless it runs.
+    pub(super) fn save_later(self: &Arc<Self>) {
+        let timed = std::mem::replace(&mut lock(&self.progress).timed, true);
+        if !timed {
+            // Not joined: it holds no claim on the file while it waits, and ends when nothing more is written.
+            self.runtime.spawn(save_from_time_to_time(Arc::downgrade(self), self.save_every));
+        }
+    }
+
+    /// Saves if something was written since the last time; says whether to come again.
+    fn save_in_time(&self) -> bool {
+        {
+            let mut progress = lock(&self.progress);
+            if !progress.dirty || self.has_failed() {
+                progress.timed = false;
+                return false;
+            }
+        }
+        self.save().is_ok()
+    }
+}
+
+async fn save_from_time_to_time(shared: Weak<Shared>, every: std::time::Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let Some(shared) = shared.upgrade() else { return };
+        let runtime = shared.runtime.clone();
+        match runtime.spawn_blocking(move || shared.save_in_time()).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return,
+        }
+    }
+}
+
+fn read_crc(disk: &Disk, range: &Range<u64>) -> Result<u32, Error> {
+    let mut buffer = vec![0; CHUNK];
+    let (mut at, mut crc) = (range.start, 0);
+    while at < range.end {
+        let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+        let chunk = &mut buffer[..wanted];
+        if disk.read_part(at, chunk)? < wanted {
+            return Err(Error::Removed { path: disk.layout.part.clone() });
+        }
+        crc = crc32c_combine(crc, crc32c(chunk), wanted as u64);
+        at += wanted as u64;
+    }
+    Ok(crc)
+}
+
+const CHUNK: usize = 256 << 10;

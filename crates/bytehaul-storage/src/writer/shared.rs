@@ -1,0 +1,170 @@
+//! The state behind all handles of a file, and what each lock in it guards.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
+
+use super::Status;
+use super::follow::Follower;
+use crate::claim::{Conflict, StartOptions};
+use crate::control::{Identity, MAX_LEN, Record};
+use crate::disk::{ControlFile, Disk};
+use crate::ranges::Ranges;
+use crate::segments::Segments;
+use crate::{Buffer, Error, lock};
+
+/// With what a writer begins.
+pub(crate) struct Seed {
+    pub(crate) disk: Disk,
+    pub(crate) conflict: Conflict,
+    pub(crate) len: Option<u64>,
+    pub(crate) segments: Segments,
+    pub(crate) runtime: Handle,
+    pub(crate) options: StartOptions,
+}
+
+/// Locks are taken in the order of the fields.
+pub(crate) struct Shared {
+    pub(crate) disk: Disk,
+    pub(super) conflict: Conflict,
+    pub(super) runtime: Handle,
+    pub(super) save_every: Duration,
+    /// Held for a whole snapshot, and for publishing: one of them at a time.
+    pub(super) saving: Mutex<()>,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) follower: Option<Follower>,
+    /// Taken once for each batch.
+    pub(super) progress: Mutex<Progress>,
+    pub(super) prefix: AtomicU64,
+    pub(super) status: watch::Sender<Status>,
+    failure: OnceLock<Error>,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) jobs: VecDeque<Job>,
+    /// Whether a thread is at work on them.
+    pub(super) draining: bool,
+    /// Nothing is taken any more.
+    pub(super) closed: bool,
+}
+
+pub(super) enum Job {
+    Write { offset: u64, data: Buffer },
+    /// Answered when everything before it is written.
+    Mark(oneshot::Sender<()>),
+}
+
+/// What is known about the bytes.
+pub(super) struct Progress {
+    pub(super) identity: Identity,
+    pub(super) len: Option<u64>,
+    pub(super) segments: Segments,
+    pub(super) written: Ranges,
+    /// What the control file on disk claims.
+    pub(super) durable: Ranges,
+    pub(super) journal: Option<Journal>,
+    /// Records since a snapshot began, which have to be carried over into its file.
+    pub(super) carried: Option<Vec<Record>>,
+    /// Whether something was written since the last snapshot began.
+    pub(super) dirty: bool,
+    /// Whether a timer for the next snapshot runs.
+    pub(super) timed: bool,
+}
+
+/// The present control file, open for records.
+pub(super) struct Journal {
+    pub(super) file: ControlFile,
+    pub(super) seed: u32,
+    pub(super) snapshot_len: u64,
+}
+
+impl Shared {
+    pub(super) fn new(seed: Seed) -> Result<Self, Error> {
+        let Seed { disk, conflict, len, segments, runtime, options } = seed;
+        if let Some(len) = len.filter(|&len| len > MAX_LEN) {
+            return Err(Error::BeyondEnd { path: disk.layout.part.clone(), offset: MAX_LEN, len });
+        }
+        let written: Ranges = segments.iter().map(|segment| segment.range()).collect();
+        let status = Status { written: written.bytes(), prefix: written.prefix(), ..Status::default() };
+        let progress = Progress {
+            identity: options.identity,
+            len,
+            segments,
+            durable: Ranges::default(),
+            journal: None,
+            carried: None,
+            dirty: false,
+            timed: false,
+            written,
+        };
+        Ok(Self {
+            disk,
+            conflict,
+            runtime,
+            save_every: options.save_every.max(Duration::from_millis(10)),
+            saving: Mutex::new(()),
+            queue: Mutex::default(),
+            follower: options.digest.map(Follower::new),
+            progress: Mutex::new(progress),
+            prefix: AtomicU64::new(status.prefix),
+            status: watch::Sender::new(status),
+            failure: OnceLock::new(),
+        })
+    }
+
+    /// Writes the first control file.
+    pub(super) fn begin(self: &Arc<Self>) -> Result<(), Error> {
+        self.snapshot()?;
+        self.disk.keep_part();
+        self.follow();
+        Ok(())
+    }
+
+    /// The failure that came first; it stays.
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.get().cloned()
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    /// Notes a failure and tells everybody. Queued buffers give their memory back.
+    pub(super) fn fail(&self, error: Error) {
+        if self.failure.set(error).is_ok() {
+            tracing::debug!(part = %self.disk.layout.part.display(), error = ?self.failure.get(), "writing failed");
+        }
+        let waiting = std::mem::take(&mut lock(&self.queue).jobs);
+        self.status.send_modify(|status| status.failed = true);
+        drop(waiting);
+    }
+
+    pub(super) fn set_len(&self, len: u64) -> Result<(), Error> {
+        let mut progress = lock(&self.progress);
+        let end = progress.written.end();
+        if len < end || len > MAX_LEN {
+            return Err(Error::BeyondEnd { path: self.disk.layout.part.clone(), offset: len.min(end), len });
+        }
+        progress.len = Some(len);
+        Ok(())
+    }
+
+    /// Tells watchers what the progress is now.
+    pub(super) fn announce(&self) {
+        let (written, durable, prefix) = {
+            let progress = lock(&self.progress);
+            (progress.written.bytes(), progress.durable.bytes(), progress.written.prefix())
+        };
+        self.prefix.store(prefix, Ordering::Release);
+        self.status.send_modify(|status| {
+            status.written = written;
+            status.durable = durable;
+            status.prefix = prefix;
+        });
+    }
+}
