@@ -4,11 +4,18 @@
 #![deny(unsafe_code)]
 
 mod compare;
+#[cfg(unix)]
+pub mod nginx;
+#[cfg(unix)]
+pub mod process;
 mod server;
-pub mod sim;
+#[cfg(unix)]
+mod usage;
 
 pub use compare::{Mismatch, check_file};
 pub use server::{
     Behaviour, Builder, Effect, Excess, Object, RecordedRequest, RequestedRange, Server,
     StatusAnswer, When,
 };
+#[cfg(unix)]
+pub use usage::Usage;
