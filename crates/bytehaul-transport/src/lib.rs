@@ -1,1 +1,40 @@
-//! Skeleton.
+//! The client's face: which modules there are and what of them is public.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod body;
+mod builder;
+mod client;
+mod connect;
+mod error;
+mod exchange;
+mod eyeballs;
+pub mod file_name;
+mod framing;
+pub mod headers;
+mod origin;
+mod pool;
+mod redirect;
+mod request;
+pub mod resolve;
+mod response;
+mod safe_url;
+mod stall;
+mod tls;
+mod wire;
+
+pub use self::body::Body;
+pub use self::builder::ClientBuilder;
+pub use self::client::Client;
+pub use self::error::{Class, Error, ErrorKind};
+pub use self::framing::Framing;
+pub use self::origin::{Origin, Scheme};
+pub use self::request::{Request, RequestRange};
+pub use self::resolve::{Resolve, ResolveError};
+pub use self::response::Response;
+pub use self::safe_url::SafeUrl;
+pub use self::tls::{Roots, Tls};
+
+pub use http;
+pub use url::{self, Url};

@@ -1,0 +1,165 @@
+//! The settings of a client and their defaults.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use crate::client::{Client, Shared, Timeouts};
+use crate::connect::{Connector, Families};
+use crate::error::{Error, ErrorKind};
+use crate::pool::{Pool, PoolLimits};
+use crate::resolve::{HickoryResolver, Resolve};
+use crate::tls::{Tls, TlsSetup};
+
+/// Makes a [`Client`]. Every setting has a default that fits a stranger.
+///
+/// ```
+/// use std::time::Duration;
+/// use bytehaul_transport::Client;
+///
+/// let client = Client::builder()
+///     .connect_timeout(Duration::from_secs(5))
+///     .dns_servers(["1.1.1.1:53".parse()?])
+///     .enable_ipv6(false)
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct ClientBuilder {
+    timeouts: Timeouts,
+    dns_servers: Vec<SocketAddr>,
+    resolver: Option<Arc<dyn Resolve>>,
+    families: Families,
+    max_redirects: usize,
+    user_agent: String,
+    tls: Tls,
+    pool: PoolLimits,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        Self {
+            timeouts: Timeouts {
+                connect: Duration::from_secs(10),
+                read: Duration::from_secs(30),
+            },
+            dns_servers: Vec::new(),
+            resolver: None,
+            families: Families::Both,
+            max_redirects: 10,
+            user_agent: concat!("bytehaul/", env!("CARGO_PKG_VERSION")).to_owned(),
+            tls: Tls::default(),
+            pool: PoolLimits {
+                per_origin: 32,
+                timeout: Duration::from_secs(60),
+            },
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Longest time for look-up, connection and TLS handshake together. Default 10 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.connect = timeout;
+        self
+    }
+
+    /// Longest time without a byte: for the response head as a whole, and for every wait within the body. There is no limit
+    /// on a request's total time. Default 30 s.
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.timeouts.read = timeout;
+        self
+    }
+
+    /// Name servers to ask instead of the system's, by UDP and TCP. The hosts file still comes first. Default: none, which
+    /// means the system's.
+    pub fn dns_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.dns_servers = servers.into_iter().collect();
+        self
+    }
+
+    /// Looks names up in another way; `dns_servers` is then without effect. Default: [`HickoryResolver`].
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Whether IPv6 addresses of names are asked for and used. An IPv6 literal in a URL is used in any case. Default true.
+    pub fn enable_ipv6(mut self, enabled: bool) -> Self {
+        self.families = if enabled {
+            Families::Both
+        } else {
+            Families::V4Only
+        };
+        self
+    }
+
+    /// Redirects that one request follows before it fails. Default 10.
+    pub fn max_redirects(mut self, redirects: usize) -> Self {
+        self.max_redirects = redirects;
+        self
+    }
+
+    /// The `User-Agent` field, unless a request's own headers have one. Default `bytehaul/` and the version.
+    pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
+        self.user_agent = user_agent.into();
+        self
+    }
+
+    /// TLS settings.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How long an idle connection is kept; a shorter `Keep-Alive: timeout` of the server wins. Default 60 s.
+    pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.pool.timeout = timeout;
+        self
+    }
+
+    /// Idle connections kept for each origin. 0 keeps none. Default 32.
+    pub fn pool_max_idle(mut self, connections: usize) -> Self {
+        self.pool.per_origin = connections;
+        self
+    }
+
+    /// Makes the client. Nothing is opened or read yet: name servers, hosts file and root certificates are read when first
+    /// needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Configuration`](ErrorKind::Configuration): the root certificates are not PEM, none at all is trusted, or the user
+    /// agent is no header value.
+    pub fn build(self) -> Result<Client, Error> {
+        let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|error| {
+            Error::new(ErrorKind::Configuration, "user agent is no header value").with_source(error)
+        })?;
+        let resolver = self.resolver.unwrap_or_else(|| {
+            let resolver = match self.dns_servers.as_slice() {
+                [] => HickoryResolver::system(),
+                servers => HickoryResolver::with_servers(servers.iter().copied()),
+            };
+            Arc::new(match self.families {
+                Families::Both => resolver,
+                Families::V4Only => resolver.ipv4_only(),
+            })
+        });
+        let connector = Connector {
+            resolver,
+            families: self.families,
+            tls: TlsSetup::new(&self.tls)?,
+        };
+        let pool = Arc::new(Pool::new(self.pool));
+        let shared = Shared {
+            connector,
+            pool,
+            user_agent,
+            max_redirects: self.max_redirects,
+        };
+        Ok(Client::new(Arc::new(shared), self.timeouts))
+    }
+}

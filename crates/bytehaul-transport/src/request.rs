@@ -1,0 +1,241 @@
+//! What a caller may ask for, and which fields of it are the client's own business.
+
+use std::fmt;
+use std::ops::Range;
+
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::{Error, ErrorKind, SafeUrl};
+
+/// A request: a URL, the range wanted of it, and the caller's own headers.
+///
+/// ```
+/// use bytehaul_transport::{Request, RequestRange, Url};
+///
+/// let url = Url::parse("https://example.com/big.iso")?;
+/// let request = Request::get(url).range(RequestRange::Span(0..1024));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) range: RequestRange,
+    pub(crate) headers: HeaderMap,
+}
+
+/// The part of an object that is asked for: the `Range` field of a request (RFC 9110 section 14.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum RequestRange {
+    /// Everything: no `Range` field.
+    #[default]
+    Whole,
+    /// From this offset to the end: `bytes=a-`. `From(0)` sends the field too, so that a server that honours ranges answers 206.
+    From(u64),
+    /// From the start up to, not including, the end: `bytes=a-b`. An empty span cannot be asked for.
+    Span(Range<u64>),
+}
+
+impl Request {
+    /// A `GET` of the URL. User name and password in the URL become an `Authorization: Basic` field for its origin.
+    pub fn get(url: Url) -> Self {
+        Self {
+            method: Method::GET,
+            url,
+            range: RequestRange::Whole,
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// A `HEAD` of the URL.
+    pub fn head(url: Url) -> Self {
+        Self {
+            method: Method::HEAD,
+            ..Self::get(url)
+        }
+    }
+
+    /// The range to ask for. Default: the whole object.
+    #[must_use]
+    pub fn range(mut self, range: RequestRange) -> Self {
+        self.range = range;
+        self
+    }
+
+    /// The caller's own headers, credentials and cookies among them. They are bound to the origin of the URL: the
+    /// first redirect to another origin drops all of them, and they do not come back. `Authorization` here wins over user
+    /// name and password in the URL.
+    ///
+    /// Sending fails with [`InvalidHeader`](ErrorKind::InvalidHeader) when a field is among them that frames the message or
+    /// that the client sets itself: `Range`, `Accept-Encoding`, `Connection`, `Content-Length`, `Transfer-Encoding`, `TE`,
+    /// `Trailer`, `Upgrade`, `Expect`, `Keep-Alive`, `Proxy-Connection`.
+    #[must_use]
+    pub fn headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    /// The URL, with whatever secrets it has.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Takes user name and password out of the URL and checks what only the caller can have got wrong.
+    pub(crate) fn prepare(&mut self) -> Result<(), Error> {
+        if let RequestRange::Span(span) = &self.range
+            && span.is_empty()
+        {
+            let what = format!("empty range {}..{}", span.start, span.end);
+            return Err(
+                Error::new(ErrorKind::Configuration, what).with_url(&SafeUrl::from(&self.url))
+            );
+        }
+        if let Some(name) = self.headers.keys().find(|name| RESERVED.contains(name)) {
+            let what = format!("header `{name}` is set by the client");
+            return Err(
+                Error::new(ErrorKind::InvalidHeader, what).with_url(&SafeUrl::from(&self.url))
+            );
+        }
+        if let Some(basic) = take_userinfo(&mut self.url) {
+            self.headers.entry(header::AUTHORIZATION).or_insert(basic);
+        }
+        self.url.set_fragment(None);
+        Ok(())
+    }
+}
+
+impl RequestRange {
+    /// The value of the `Range` field.
+    pub(crate) fn field(&self) -> Option<HeaderValue> {
+        let text = match self {
+            Self::Whole => return None,
+            Self::From(start) => format!("bytes={start}-"),
+            Self::Span(span) => format!("bytes={}-{}", span.start, span.end.saturating_sub(1)),
+        };
+        Some(HeaderValue::from_str(&text).expect("digits and a dash are a header value"))
+    }
+}
+
+impl fmt::Debug for Request {
+    /// The names of the headers only, and the URL without its secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &SafeUrl::from(&self.url))
+            .field("range", &self.range)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Removes user name and password from the URL, and gives them as a Basic credential (RFC 7617), percent-decoded.
+fn take_userinfo(url: &mut Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair = percent_encoding::percent_decode_str(url.username()).collect::<Vec<u8>>();
+    pair.push(b':');
+    pair.extend(percent_encoding::percent_decode_str(
+        url.password().unwrap_or_default(),
+    ));
+    // Both calls fail only for URLs that cannot have a user name, and this one has one.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    let text = format!("Basic {}", data_encoding::BASE64.encode(&pair));
+    let mut value = HeaderValue::from_str(&text).expect("base64 is a header value");
+    value.set_sensitive(true);
+    Some(value)
+}
+
+const RESERVED: [HeaderName; 11] = [
+    header::RANGE,
+    header::ACCEPT_ENCODING,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(url: &str) -> Request {
+        Request::get(Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn ranges_are_inclusive_on_the_wire() {
+        assert_eq!(RequestRange::Whole.field(), None);
+        assert_eq!(RequestRange::From(7).field().unwrap(), "bytes=7-");
+        assert_eq!(RequestRange::Span(0..1).field().unwrap(), "bytes=0-0");
+        assert_eq!(
+            RequestRange::Span(10..u64::MAX).field().unwrap(),
+            "bytes=10-18446744073709551614"
+        );
+    }
+
+    #[test]
+    fn userinfo_becomes_a_basic_credential() {
+        let mut request = get("http://Aladdin:open%20s%c3%a9same@example.com/x#part");
+        request.prepare().unwrap();
+        assert_eq!(request.url.as_str(), "http://example.com/x");
+        assert_eq!(
+            request.headers[header::AUTHORIZATION],
+            "Basic QWxhZGRpbjpvcGVuIHPDqXNhbWU="
+        );
+    }
+
+    #[test]
+    fn an_own_authorization_wins() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer t"));
+        let mut request = get("http://a:b@example.com/").headers(headers);
+        request.prepare().unwrap();
+        assert_eq!(request.headers[header::AUTHORIZATION], "Bearer t");
+        assert_eq!(request.url.as_str(), "http://example.com/");
+    }
+
+    #[test]
+    fn framing_headers_are_refused() {
+        for name in RESERVED {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("x"));
+            let error = get("http://example.com/")
+                .headers(headers)
+                .prepare()
+                .unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidHeader);
+        }
+    }
+
+    #[test]
+    fn empty_spans_are_refused() {
+        let error = get("http://example.com/")
+            .range(RequestRange::Span(5..5))
+            .prepare()
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-secret", HeaderValue::from_static("hunter2"));
+        let text = format!(
+            "{:?}",
+            get("http://u:hunter2@example.com/?token=hunter2").headers(headers)
+        );
+        assert!(
+            text.contains("x-secret") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}

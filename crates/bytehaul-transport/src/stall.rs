@@ -1,0 +1,76 @@
+//! When waiting for bytes has taken too long, told with one timer for a whole body.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Watches for a wait that is longer than the limit. Time in which nobody asked for bytes does not count.
+///
+/// The timer is registered once and left alone while bytes come; only when it fires is it compared with the last wait's
+/// beginning. So a read costs no timer operation.
+pub(crate) struct Stall {
+    limit: Duration,
+    deadline: Option<Instant>,
+    /// The deadline has passed once. Bytes may have been there that the runtime had no time to notice.
+    grace: bool,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            limit,
+            deadline: None,
+            grace: false,
+            timer: None,
+        }
+    }
+
+    pub(crate) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Bytes have come.
+    pub(crate) fn progress(&mut self) {
+        self.deadline = None;
+        self.grace = false;
+    }
+
+    /// There are no bytes now: ready when that has been so for the whole limit, without progress in between.
+    pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut deadline = match self.deadline {
+            Some(deadline) => deadline,
+            None => *self.deadline.insert(Instant::now() + self.limit),
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                if self.grace {
+                    return Poll::Ready(());
+                }
+                self.grace = true;
+                deadline = Instant::now() + GRACE;
+                self.deadline = Some(deadline);
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl fmt::Debug for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stall")
+            .field("limit", &self.limit)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One turn of the runtime's driver after a blocked thread, with room.
+const GRACE: Duration = Duration::from_millis(20);
