@@ -115,6 +115,21 @@ async fn tasks_share_evenly_whatever_their_connections() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn groups_share_evenly_whatever_their_tasks() {
+    let global = Limiter::new(rate(8 * MIB));
+    let (small, large) = (global.child(None), global.child(None));
+    let mut load = Load::default().connect(&small, 1).connect(&large, 1);
+    for _ in 0..4 {
+        load = load.connect(&large.child(None), 1);
+    }
+    let each = load.measure(Duration::from_secs(5)).await;
+    assert_close(each[0], 20 * MIB, 5);
+    for task in &each[1..] {
+        assert_close(*task, 4 * MIB, 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_task_gets_its_own_rate_and_leaves_the_rest() {
     let global = Limiter::new(rate(10 * MIB));
     let slow = global.child(Some(rate(MIB)));
