@@ -1,7 +1,8 @@
 //! Streaming computation, and which implementation serves which algorithm.
 //!
-//! Chosen by `examples/throughput.rs` (the figures are on the crate's page): the RustCrypto crates for SHA and MD5,
-//! which are ahead of `ring` at every one that it has; `crc-fast` for the CRCs; `blake3` for itself.
+//! Chosen by `examples/throughput.rs`, whose figures are on the crate's page: the RustCrypto crates for SHA and MD5
+//! (level with `ring` at SHA-256, 3.7 times as fast at SHA-1, 4 % behind at SHA-512, which alone is not worth a second
+//! library), `crc-fast` for the CRCs, `blake3` for itself.
 
 use std::fmt;
 
