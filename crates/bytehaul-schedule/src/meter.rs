@@ -8,6 +8,9 @@ pub(crate) struct Meter {
     /// Bytes and seconds, both faded alike, so that their ratio is unbiased from the first sample on.
     bytes: f64,
     seconds: f64,
+    /// Bytes and seconds that never fade.
+    carried: u64,
+    active: f64,
     /// Bytes since `last`, not folded in yet.
     pending: u64,
     last: Instant,
@@ -18,6 +21,8 @@ impl Meter {
         Self {
             bytes: 0.0,
             seconds: 0.0,
+            carried: 0,
+            active: 0.0,
             pending: 0,
             last: now,
         }
@@ -31,8 +36,10 @@ impl Meter {
 
     pub(crate) fn sample(&mut self, now: Instant, bytes: u64) {
         self.pending = self.pending.saturating_add(bytes);
+        self.carried = self.carried.saturating_add(bytes);
         if now.saturating_duration_since(self.last) >= GRAIN {
             (self.bytes, self.seconds) = self.folded(now);
+            self.active += now.saturating_duration_since(self.last).as_secs_f64();
             self.pending = 0;
             self.last = now;
         }
@@ -48,6 +55,11 @@ impl Meter {
             (self.bytes, self.seconds)
         };
         (seconds >= ENOUGH).then(|| bytes / seconds)
+    }
+
+    /// Bytes a second over all its time at work; `None` before it can be judged by that.
+    pub(crate) fn lifetime(&self) -> Option<f64> {
+        (self.active >= JUDGEABLE).then(|| self.carried as f64 / self.active)
     }
 
     fn folded(&self, now: Instant) -> (f64, f64) {
@@ -68,6 +80,8 @@ impl Meter {
 const MEMORY: f64 = 0.7;
 /// Seconds that have to be seen before a rate is told.
 const ENOUGH: f64 = 0.08;
+/// Seconds at work after which slow starts and first bursts no longer decide the average.
+const JUDGEABLE: f64 = 1.0;
 /// Shortest time that is folded into the memory, so that reports at the same moment add up.
 const GRAIN: Duration = Duration::from_millis(5);
 /// Longest time between two reports of a healthy connection.

@@ -159,6 +159,8 @@ pub struct RetryBudget {
     policy: RetryPolicy,
     random: SplitMix64,
     failures: u32,
+    /// Failures in a row that were waited for; the wait doubles with these.
+    waits: u32,
     /// Bytes since the failures were last forgotten, and since the last failure.
     gained: u64,
     fresh: u64,
@@ -171,6 +173,7 @@ impl RetryBudget {
             policy,
             random: SplitMix64::new(seed),
             failures: 0,
+            waits: 0,
             gained: 0,
             fresh: 0,
         }
@@ -187,6 +190,7 @@ impl RetryBudget {
         self.gained = self.gained.saturating_add(bytes);
         if self.gained >= self.policy.renew_bytes {
             self.failures = 0;
+            self.waits = 0;
             self.gained = 0;
         }
     }
@@ -211,7 +215,8 @@ impl RetryBudget {
     }
 
     fn backoff(&mut self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(MAX_DOUBLINGS);
+        let doublings = self.waits.min(MAX_DOUBLINGS);
+        self.waits = self.waits.saturating_add(1);
         let full = self
             .policy
             .base_delay

@@ -9,6 +9,7 @@ pub mod nginx;
 #[cfg(unix)]
 pub mod process;
 mod server;
+pub mod sim;
 #[cfg(unix)]
 mod usage;
 

@@ -24,12 +24,8 @@ impl Scheduler {
         let mut open = self.open(now);
         while !open.is_empty() {
             let outlook = self.outlook(now);
-            let Some(seat) = self
-                .idle_seats(now, &outlook)
-                .into_iter()
-                .next()
-                .or_else(|| self.new_seat(now, &outlook))
-            else {
+            let idle = self.idle_seats(now, &outlook).into_iter().next();
+            let Some(seat) = idle.or_else(|| self.new_seat(now, &outlook)) else {
                 break;
             };
             let Some(range) = self.portion(now, &open, &outlook, &seat) else {
@@ -90,15 +86,14 @@ impl Scheduler {
 
     /// A connection that may be dialled now.
     pub(super) fn new_seat(&self, now: Instant, outlook: &Outlook) -> Option<Seat> {
-        let is_allowed =
-            self.live() < self.ramp.allowed().min(self.useful()) && !self.trouble.holds_dials(now);
+        let is_allowed = self.live() < self.ramp.allowed() && !self.trouble.holds_dials(now);
         let seat = Seat {
             connection: None,
             rate: outlook.prior,
             begin: outlook.setup,
             basis: Basis::Nominal,
         };
-        is_allowed.then_some(seat)
+        (is_allowed && (self.live() == 0 || !self.is_undivided())).then_some(seat)
     }
 
     /// Most connections that what is missing can make use of.
@@ -156,7 +151,7 @@ impl Scheduler {
         }
         let (end, crew) = self.common_end(now, outlook, seat);
         let share = seat.rate * (end - seat.begin).max(0.0);
-        if seat.connection.is_none() && share < NEW_SEAT.max(worth(outlook, seat)) {
+        if seat.connection.is_none() && !self.is_worth_dialling(outlook, seat, share) {
             return None;
         }
         let trip = (LATENCIES_PER_LEASE * seat.begin).clamp(SHORTEST_LEASE, LONGEST_LEASE);
@@ -175,29 +170,39 @@ impl Scheduler {
         Some(self.trim(gap, len as u64, (2.0 * outlook.latency * seat.rate) as u64))
     }
 
+    /// Whether a new connection would have enough to do, or is the only one that will come to it soon.
+    fn is_worth_dialling(&self, outlook: &Outlook, seat: &Seat, share: f64) -> bool {
+        let dialling = match outlook.basis {
+            Basis::Measured => seat.rate * outlook.setup,
+            Basis::Nominal => 0.0,
+        };
+        if self.live() < self.useful() && share >= NEW_SEAT.max(dialling) {
+            return true;
+        }
+        let bytes = self.unleased().covered() as f64;
+        let mut others: Vec<_> = outlook.runners.iter().map(|r| (r.finish, r.rate)).collect();
+        level(bytes, &mut others) > 2.0 * (seat.begin + bytes / seat.rate)
+    }
+
     /// When everything could end if the rest were shared out well, and between how many.
     fn common_end(&self, now: Instant, outlook: &Outlook, seat: &Seat) -> (f64, u32) {
-        let mut crew: Vec<_> = outlook
-            .runners
-            .iter()
-            .map(|runner| (runner.finish, runner.rate))
-            .collect();
+        let mut crew: Vec<_> = outlook.runners.iter().map(|r| (r.finish, r.rate)).collect();
         crew.extend(
             self.idle_seats(now, outlook)
                 .iter()
                 .map(|idle| (idle.begin, idle.rate)),
         );
-        if !self.trouble.holds_dials(now) {
-            // Connections that are only allowed a round trip later will want their share too.
-            let planned = self
-                .ramp
+        // Connections that are only allowed a round trip later will want their share too.
+        let planned = if self.trouble.holds_dials(now) {
+            0
+        } else {
+            self.ramp
                 .most()
                 .min(self.useful())
-                .saturating_sub(self.live());
-            crew.extend((0..planned).map(|_| (outlook.setup, outlook.prior)));
-        } else if seat.connection.is_none() {
-            crew.push((seat.begin, seat.rate));
-        }
+                .saturating_sub(self.live())
+        };
+        let planned = planned.max(u32::from(seat.connection.is_none()));
+        crew.extend((0..planned).map(|_| (outlook.setup, outlook.prior)));
         let size = u32::try_from(crew.len()).unwrap_or(u32::MAX).max(1);
         (level(self.unleased().covered() as f64, &mut crew), size)
     }
@@ -215,14 +220,6 @@ impl Scheduler {
             return gap;
         }
         gap.split_at(end).0.unwrap_or(gap)
-    }
-}
-
-/// Bytes below which dialling takes longer than what it is for.
-fn worth(outlook: &Outlook, seat: &Seat) -> f64 {
-    match outlook.basis {
-        Basis::Measured => seat.rate * outlook.setup,
-        Basis::Nominal => 0.0,
     }
 }
 

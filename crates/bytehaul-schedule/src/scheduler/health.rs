@@ -1,50 +1,73 @@
 //! Which connections are no longer worth having: stalled or slow against their peers, idle, or too many.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::outlook::{Outlook, median};
-use super::table::Lease;
-use super::{IDLE, Scheduler, later};
+use super::table::{Connection, Lease};
+use super::{IDLE, Scheduler};
 use crate::LeaseId;
+
+/// What is remembered of connections beyond their life.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Health {
+    /// Average rates of the last connections that are gone, so that a transfer whose good connections happened to die
+    /// still knows that its present ones are slow.
+    past: VecDeque<f64>,
+    /// Slow connections replaced, less those forgiven since.
+    replaced: u32,
+    forgiven_at: Option<Instant>,
+}
+
+impl Health {
+    pub(super) fn remember(&mut self, connection: &Connection) {
+        self.past.extend(connection.meter.lifetime());
+        if self.past.len() > REMEMBERED {
+            self.past.pop_front();
+        }
+    }
+
+    /// Where new connections are no better, replacing again and again is no use: a few at once, then one from time to time.
+    fn may_replace(&mut self, now: Instant, most: u32) -> bool {
+        let since = *self.forgiven_at.get_or_insert(now);
+        if now.saturating_duration_since(since) >= FORGIVE_EVERY {
+            self.replaced = self.replaced.saturating_sub(1);
+            self.forgiven_at = Some(now);
+        }
+        self.replaced < (most / 2).max(FEW)
+    }
+}
 
 impl Scheduler {
     /// Gives up leases whose connections stall or crawl while their peers do well, so that new ones take their place.
     pub(super) fn replace_stragglers(&mut self, now: Instant) {
-        if self.leases.len() < 2
-            || self.replace_at.is_some_and(|at| at > now)
-            || self.trouble.holds_dials(now)
-        {
+        if self.leases.len() < 2 || self.trouble.holds_dials(now) {
             return;
         }
         let outlook = self.outlook(now);
-        let Some(id) = self
-            .leases
-            .keys()
-            .copied()
-            .find(|&id| self.is_straggler(now, &outlook, id))
-        else {
-            return;
-        };
-        self.abandon(id);
-        self.replaced += 1;
-        // Where new connections are no better, trying again and again is no use.
-        let in_vain = self.replaced.saturating_sub(self.ramp.most() / 2);
-        let wait = if in_vain == 0 {
-            Duration::ZERO
-        } else {
-            REPLACE_WAIT * (1 << in_vain.min(5))
-        };
-        self.replace_at = Some(later(now, wait));
+        let may_replace_slow = self.health.may_replace(now, self.ramp.most());
+        for id in self.leases.keys().copied().collect::<Vec<_>>() {
+            match self.pace(now, &outlook, id) {
+                Pace::Stalled => self.abandon(id),
+                Pace::Slow if may_replace_slow => {
+                    self.health.replaced += 1;
+                    self.abandon(id);
+                    return;
+                }
+                Pace::Slow | Pace::Usual => {}
+            }
+        }
     }
 
     /// Closes idle connections beyond the limit, and those that have been idle for long.
     pub(super) fn close_surplus(&mut self, now: Instant) {
         let mut surplus = self.live().saturating_sub(self.ramp.most());
-        let idle: Vec<_> = self
+        let idle = self
             .connections
             .iter()
-            .filter(|(_, c)| c.lease.is_none())
-            .map(|(&id, c)| (id, c.idle_since))
+            .filter(|(_, connection)| connection.lease.is_none());
+        let idle: Vec<_> = idle
+            .map(|(&id, connection)| (id, connection.idle_since))
             .collect();
         for (id, since) in idle {
             if surplus > 0 || now.saturating_duration_since(since) >= IDLE {
@@ -54,67 +77,93 @@ impl Scheduler {
         }
     }
 
-    fn is_straggler(&self, now: Instant, outlook: &Outlook, id: LeaseId) -> bool {
-        let lease = &self.leases[&id];
-        let peers: Vec<_> = self
-            .leases
-            .values()
-            .filter(|peer| {
-                peer.connection != lease.connection
-                    && now.saturating_duration_since(peer.moved) < LIVELY
-                    && peer.gained() > 0
-            })
-            .filter_map(|peer| self.connections[&peer.connection].meter.rate(now))
-            .collect();
-        let (count, Some(usual)) = (peers.len(), median(peers)) else {
-            return false;
+    /// The rate that a connection of this transfer usually has: that of the present ones, unless they are all far below
+    /// what others had before them.
+    pub(super) fn usual_rate(&self, now: Instant) -> Option<f64> {
+        let meters = || {
+            self.connections
+                .values()
+                .map(|connection| &connection.meter)
         };
-        let runner = outlook
-            .runners
-            .iter()
-            .find(|runner| runner.lease == id)
-            .expect("a live lease is in the outlook");
-        // A new connection has to be dialled, and then does what the peers do.
-        let replaced = outlook.setup + runner.left / usual;
-        if runner.finish < 1.5 * replaced || runner.finish < replaced + SHORTEST_USE {
-            return false;
+        let present = median(meters().filter_map(|meter| meter.rate(now)).collect());
+        let lifetimes = meters().filter_map(crate::meter::Meter::lifetime);
+        let ever = median(lifetimes.chain(self.health.past.iter().copied()).collect());
+        match (present, ever) {
+            (Some(present), Some(ever)) if present < ever * SLOW_AGAINST_PEERS => Some(ever),
+            (Some(present), _) => Some(present),
+            (None, ever) => ever,
         }
-        let silent = now
-            .saturating_duration_since(lease.alive_at())
-            .as_secs_f64();
-        let patience = STALL
-            .max(LATENCIES_OF_PATIENCE * outlook.latency)
-            .max(self.dial_patience(lease, outlook));
-        if silent >= patience && silent * usual >= EXPECTED {
-            return true;
-        }
-        let age = lease
-            .accepted
-            .map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
-        let is_slow = runner.rate < usual * SLOW_AGAINST_PEERS;
-        count >= 2 && is_slow && age >= JUDGE_AFTER && age * usual >= EXPECTED
     }
 
-    fn dial_patience(&self, lease: &Lease, outlook: &Outlook) -> f64 {
-        if lease.accepted.is_none() {
-            SETUPS_OF_PATIENCE * outlook.setup
+    fn pace(&self, now: Instant, outlook: &Outlook, id: LeaseId) -> Pace {
+        let Some(lease) = self.leases.get(&id) else {
+            return Pace::Usual;
+        };
+        let peers = self.leases.iter().filter(|&(&peer, _)| peer != id);
+        let lively = peers.filter(|(_, peer)| is_lively(now, peer)).count();
+        let Some(usual) = self.usual_rate(now).filter(|_| lively > 0) else {
+            return Pace::Usual;
+        };
+        let runner = outlook.runners.iter().find(|runner| runner.lease == id);
+        let runner = runner.expect("a live lease is in the outlook");
+        // A new connection has to be dialled, and then does what is usual.
+        let replaced = outlook.setup + runner.left / usual;
+        if runner.finish < REPLACE_GAIN * replaced || runner.finish < replaced + SHORTEST_USE {
+            return Pace::Usual;
+        }
+        let seconds = |since: Instant| now.saturating_duration_since(since).as_secs_f64();
+        let silent = seconds(lease.alive_at());
+        if silent >= patience(lease, outlook) && silent * usual >= EXPECTED {
+            return Pace::Stalled;
+        }
+        let age = lease.accepted.map_or(0.0, seconds);
+        let is_judgeable = lively >= 2 && age >= JUDGE_AFTER && age * usual >= EXPECTED;
+        if is_judgeable && runner.rate < usual * SLOW_AGAINST_PEERS {
+            Pace::Slow
         } else {
-            0.0
+            Pace::Usual
         }
     }
 }
 
+/// How a lease does against its peers, as far as another connection would do better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Usual,
+    Slow,
+    Stalled,
+}
+
+fn is_lively(now: Instant, lease: &Lease) -> bool {
+    lease.gained() > 0 && now.saturating_duration_since(lease.moved) < LIVELY
+}
+
+/// Seconds of silence after which a lease is stalled.
+fn patience(lease: &Lease, outlook: &Outlook) -> f64 {
+    let dial = if lease.accepted.is_none() {
+        SETUPS_OF_PATIENCE * outlook.setup
+    } else {
+        0.0
+    };
+    STALL.max(LATENCIES_OF_PATIENCE * outlook.latency).max(dial)
+}
+
+/// Connections that are gone but not forgotten.
+const REMEMBERED: usize = 16;
+/// Replacements that may be made at once, at least, and how often one more may be.
+const FEW: u32 = 2;
+const FORGIVE_EVERY: Duration = Duration::from_secs(2);
 /// A peer counts while it has received bytes within this time.
 const LIVELY: Duration = Duration::from_millis(500);
 /// Seconds without a byte after which a connection is stalled, if the latencies are short; else so many of them.
 const STALL: f64 = 1.5;
 const LATENCIES_OF_PATIENCE: f64 = 8.0;
 const SETUPS_OF_PATIENCE: f64 = 4.0;
-/// Seconds after which a rate may be judged, and the part of the peers' median below which it is slow.
+/// Seconds after which a rate may be judged, and the part of the usual rate below which it is slow.
 const JUDGE_AFTER: f64 = 1.5;
 const SLOW_AGAINST_PEERS: f64 = 0.25;
 /// Bytes that a peer would have received in that time; with fewer, whole connections wait for their turn.
 const EXPECTED: f64 = 512.0 * 1024.0;
-/// Seconds that a replacement has to gain.
+/// How many times sooner, and seconds sooner, the replacement has to end.
+const REPLACE_GAIN: f64 = 1.5;
 const SHORTEST_USE: f64 = 0.5;
-const REPLACE_WAIT: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ mod trouble;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use self::health::Health;
 use self::ramp::Ramp;
 use self::table::{Connection, Cut, Dialled, Lease, Shrink};
 use self::trouble::Trouble;
@@ -39,9 +40,7 @@ pub struct Scheduler {
     total: Option<Meter>,
     /// Bytes that were reported, those fetched twice as well.
     delivered: u64,
-    /// Stragglers given up so far, and when the next one may be.
-    replaced: u32,
-    replace_at: Option<Instant>,
+    health: Health,
     actions: VecDeque<Action>,
     state: State,
     clock: Option<Instant>,
@@ -79,8 +78,7 @@ impl Scheduler {
             setup: None,
             total: None,
             delivered: 0,
-            replaced: 0,
-            replace_at: None,
+            health: Health::default(),
             actions: VecDeque::new(),
             state: State::Running,
             clock: None,
@@ -445,7 +443,7 @@ impl Scheduler {
     /// Ends a lease together with its connection.
     fn drop_lease(&mut self, id: LeaseId) -> Option<Lease> {
         let lease = self.leases.remove(&id)?;
-        self.connections.remove(&lease.connection);
+        self.forget(lease.connection);
         Some(lease)
     }
 
@@ -456,9 +454,15 @@ impl Scheduler {
     }
 
     fn close(&mut self, id: ConnectionId) {
-        if self.connections.remove(&id).is_some() {
+        if self.forget(id).is_some() {
             self.actions.push_back(Action::Close { connection: id });
         }
+    }
+
+    fn forget(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.connections.remove(&id)?;
+        self.health.remember(&connection);
+        Some(connection)
     }
 
     /// Ends every lease whose rest somebody else has fetched.

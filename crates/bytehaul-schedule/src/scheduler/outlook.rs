@@ -41,12 +41,7 @@ pub(super) struct Runner {
 
 impl Scheduler {
     pub(super) fn outlook(&self, now: Instant) -> Outlook {
-        let measured = median(
-            self.connections
-                .values()
-                .filter_map(|c| c.meter.rate(now))
-                .collect(),
-        );
+        let measured = self.usual_rate(now);
         let prior = measured.unwrap_or(NOMINAL).max(SLOWEST);
         let basis = if measured.is_some() {
             Basis::Measured

@@ -67,10 +67,7 @@ impl Ramp {
 
     /// How many connections there may be once every one of them was answered.
     pub(super) fn most(&self) -> u32 {
-        let wanted = match self.wanted {
-            Connections::Fixed(n) => n.get().min(MOST),
-            Connections::Auto => self.level,
-        };
+        let wanted = self.wanted();
         self.learned
             .as_ref()
             .map_or(wanted, |learned| learned.most.min(wanted))
@@ -125,7 +122,9 @@ impl Ramp {
         self.learned.as_ref().map(|learned| learned.raise_at)
     }
 
+    /// Tries one connection more than the host stood, from time to time.
     pub(super) fn tick(&mut self, now: Instant) {
+        let wanted = self.wanted();
         let Some(learned) = &mut self.learned else {
             return;
         };
@@ -135,6 +134,9 @@ impl Ramp {
         learned.most = learned.most.saturating_add(1);
         learned.raise_at = later(now, learned.wait);
         self.allowed = self.allowed.saturating_add(1);
+        if learned.most >= wanted {
+            self.learned = None;
+        }
     }
 
     /// Looks whether more connections bring more, given how many are at work, the bytes received in all, and how long the
@@ -181,6 +183,13 @@ impl Ramp {
                 waiting
             }
         };
+    }
+
+    fn wanted(&self) -> u32 {
+        match self.wanted {
+            Connections::Fixed(n) => n.get().min(MOST),
+            Connections::Auto => self.level,
+        }
     }
 
     fn judge(&mut self, rate: f64, before: Option<f64>) -> Climb {

@@ -111,7 +111,8 @@ impl Scheduler {
             .leases
             .values()
             .any(|lease| lease.races == Some(runner.lease));
-        !is_raced && self.leases[&runner.lease].races.is_none()
+        let races = self.leases[&runner.lease].races;
+        !is_raced && races.is_none_or(|other| !self.leases.contains_key(&other))
     }
 }
 

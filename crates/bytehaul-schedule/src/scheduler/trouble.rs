@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::assign::SMALLEST;
 use super::table::{Dialled, Lease};
 use super::{Scheduler, State, later};
 use crate::{
@@ -22,6 +23,8 @@ pub(super) struct Trouble {
     /// Nothing is dialled before this.
     dial_hold: Option<Instant>,
     deferred: Vec<Deferred>,
+    /// When dialling last failed; only what is dialled later can show that it works again.
+    undialled: Option<Instant>,
     /// When a failure was last counted; requests that are older failed for the same reason.
     counted: Option<Instant>,
 }
@@ -45,6 +48,7 @@ impl Trouble {
             hold: None,
             dial_hold: None,
             deferred: Vec::new(),
+            undialled: None,
             counted: None,
         }
     }
@@ -75,11 +79,7 @@ impl Trouble {
 
     pub(super) fn on_progress(&mut self, news: ByteRange, lease: &Lease) {
         self.budget.on_progress(news.len());
-        // Bytes on a connection that is older than the trouble with dialling do not prove that dialling works.
-        if self
-            .dial_hold
-            .is_none_or(|until| lease.dialled == Dialled::New && lease.requested >= until)
-        {
+        if lease.dialled == Dialled::New && self.undialled.is_none_or(|at| lease.requested >= at) {
             self.dials.on_progress(news.len());
         }
         self.deferred
@@ -106,8 +106,12 @@ impl Trouble {
         });
     }
 
-    fn hold_dials(&mut self, until: Instant) {
+    /// Counts a connection that did not work while others do, and says until when none is dialled.
+    fn slow_dials(&mut self, now: Instant, failure: Failure) -> Instant {
+        let until = later(now, wait(self.dials.on_failure(failure)));
         self.dial_hold = self.dial_hold.max(Some(until));
+        self.undialled = Some(now);
+        until
     }
 
     fn hold(&mut self, until: Instant) {
@@ -145,7 +149,9 @@ impl Scheduler {
         } else {
             self.put_off(now, &lease, failure);
         }
-        if self.connections.is_empty() && self.trouble.is_held(now) {
+        if self.connections.is_empty() {
+            // From here on it is the budget that decides about the waits.
+            self.trouble.dial_hold = None;
             self.ramp.start_over();
         }
     }
@@ -183,8 +189,7 @@ impl Scheduler {
     /// The host wants fewer connections than there are, or fewer requests; what works goes on.
     fn step_back(&mut self, now: Instant, failure: Failure, was_proven: bool) {
         self.ramp.on_push_back(now, self.proven());
-        let until = later(now, wait(self.trouble.dials.on_failure(failure)));
-        self.trouble.hold_dials(until);
+        let until = self.trouble.slow_dials(now, failure);
         // A connection that was served before is one request too many, not one connection too many.
         if was_proven && failure.class == Class::Throttled {
             self.trouble.hold(until);
@@ -193,10 +198,10 @@ impl Scheduler {
 
     /// One of many failed: a reset after bytes is taken up at once, anything else later.
     fn put_off(&mut self, now: Instant, lease: &Lease, failure: Failure) {
-        let after = wait(self.trouble.dials.on_failure(failure));
-        if lease.gained() == 0 || !after.is_zero() {
-            self.trouble.hold_dials(later(now, after));
+        if lease.gained() >= SMALLEST as u64 {
+            return;
         }
+        self.trouble.slow_dials(now, failure);
         if let (0, Some(rest)) = (lease.gained(), lease.rest()) {
             self.trouble.defer(now, rest, failure);
         }
