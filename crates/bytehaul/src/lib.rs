@@ -1,1 +1,27 @@
-//! Skeleton.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod checksum;
+mod downloader;
+mod error;
+mod handle;
+mod identity;
+mod outcome;
+mod progress;
+mod response;
+mod session;
+mod spec;
+
+pub use bytehaul_integrity::{Algorithm, Digest};
+pub use bytehaul_ratelimit::BytesPerSecond;
+pub use bytehaul_transport::SafeUrl;
+
+pub use crate::checksum::Checksum;
+pub use crate::downloader::{Downloader, DownloaderBuilder, download};
+pub use crate::error::{DownloadError, ErrorKind};
+pub use crate::handle::{DownloadHandle, Stopping};
+pub use crate::identity::Evidence;
+pub use crate::outcome::Outcome;
+pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
+pub use crate::spec::{DownloadSpec, FileAllocation, OnRemoteChange, Overwrite};

@@ -1,0 +1,179 @@
+//! The caller's end of a running download: watch it, stop it, wait for it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::watch;
+
+use crate::error::DownloadError;
+use crate::outcome::Outcome;
+use crate::progress::{ProgressSnapshot, ProgressStream};
+
+/// A running download. Cheap to clone; every clone controls the same download.
+///
+/// Dropping the last handle stops the download as [`pause`](Self::pause) does, keeping what has arrived;
+/// [`detach`](Self::detach) lets it run on without one.
+#[derive(Clone)]
+pub struct DownloadHandle {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    stop: watch::Sender<Stop>,
+    progress: watch::Receiver<ProgressSnapshot>,
+    result: watch::Receiver<Option<Result<Outcome, DownloadError>>>,
+}
+
+/// What the caller has asked for; the strongest wish wins and is never taken back.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Stop {
+    Run,
+    Pause,
+    Cancel,
+    /// All handles are gone on purpose: run to the end.
+    Detached,
+}
+
+/// The session's ends of the channels that a handle holds.
+pub(crate) struct Control {
+    pub(crate) stop: watch::Receiver<Stop>,
+    pub(crate) progress: watch::Sender<ProgressSnapshot>,
+    pub(crate) result: watch::Sender<Option<Result<Outcome, DownloadError>>>,
+}
+
+impl DownloadHandle {
+    pub(crate) fn new() -> (Self, Control) {
+        let (stop, stop_rx) = watch::channel(Stop::Run);
+        let (progress_tx, progress) = watch::channel(ProgressSnapshot::default());
+        let (result_tx, result) = watch::channel(None);
+        let handle = Self {
+            inner: Arc::new(Inner {
+                stop,
+                progress,
+                result,
+            }),
+        };
+        (
+            handle,
+            Control {
+                stop: stop_rx,
+                progress: progress_tx,
+                result: result_tx,
+            },
+        )
+    }
+
+    /// The latest look at the download; refreshed about ten times a second.
+    pub fn progress(&self) -> ProgressSnapshot {
+        self.inner.progress.borrow().clone()
+    }
+
+    /// Snapshots as they come, about ten a second, ending with the terminal one.
+    pub fn progress_stream(&self) -> ProgressStream {
+        ProgressStream::new(self.inner.progress.clone())
+    }
+
+    /// The same snapshots as a [`watch::Receiver`], for `select!` loops.
+    pub fn progress_watch(&self) -> watch::Receiver<ProgressSnapshot> {
+        self.inner.progress.clone()
+    }
+
+    /// Asks the download to stop and to keep what it has. Requests in flight are dropped at once.
+    ///
+    /// It is asked when this is called; awaiting the returned value waits until everything that had arrived is
+    /// synced and recorded. [`wait`](Self::wait) then returns [`DownloadError::Paused`]. Downloading the same
+    /// spec again goes on from there, at once.
+    pub fn pause(&self) -> Stopping {
+        self.ask(Stop::Pause)
+    }
+
+    /// Asks the download to stop for good. Requests in flight are dropped at once.
+    ///
+    /// What has arrived stays beside the target, so that another download of the same spec can use it. It is
+    /// asked when this is called; awaiting the returned value waits for the end. [`wait`](Self::wait) then
+    /// returns [`DownloadError::Cancelled`].
+    pub fn cancel(&self) -> Stopping {
+        self.ask(Stop::Cancel)
+    }
+
+    /// Lets the download run to its end without any handle.
+    pub fn detach(self) {
+        self.inner.stop.send_if_modified(|stop| {
+            let run = *stop == Stop::Run;
+            if run {
+                *stop = Stop::Detached;
+            }
+            run
+        });
+    }
+
+    /// Waits for the end. Cancel-safe; may be called any number of times, from any clone.
+    ///
+    /// # Errors
+    /// Any [`DownloadError`]; [`Cancelled`](DownloadError::Cancelled) and [`Paused`](DownloadError::Paused)
+    /// when it was asked to stop before it was complete.
+    pub async fn wait(&self) -> Result<Outcome, DownloadError> {
+        let mut result = self.inner.result.clone();
+        let ended = result.wait_for(Option::is_some).await;
+        match ended {
+            Ok(value) => value.clone().expect("waited for a result"),
+            // The runtime went down and took the session with it.
+            Err(_) => Err(DownloadError::Cancelled),
+        }
+    }
+
+    fn ask(&self, wish: Stop) -> Stopping {
+        self.inner.stop.send_if_modified(|stop| {
+            let stronger = *stop < wish || *stop == Stop::Detached;
+            if stronger {
+                *stop = wish;
+            }
+            stronger
+        });
+        let mut result = self.inner.result.clone();
+        Stopping(Box::pin(async move {
+            // An error means that the session is gone, which is an end as well.
+            let _ = result.wait_for(Option::is_some).await;
+        }))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.send_if_modified(|stop| {
+            let run = *stop == Stop::Run;
+            if run {
+                *stop = Stop::Pause;
+            }
+            run
+        });
+    }
+}
+
+impl std::fmt::Debug for DownloadHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DownloadHandle")
+            .field("progress", &*self.inner.progress.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The end of a download that was asked to stop. Await it to know that it has stopped, or drop it: the wish
+/// stands either way.
+pub struct Stopping(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Future for Stopping {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl std::fmt::Debug for Stopping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stopping")
+    }
+}

@@ -1,0 +1,41 @@
+//! What a finished download has to say for itself.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytehaul_integrity::Digest;
+use bytehaul_transport::SafeUrl;
+
+use crate::identity::Evidence;
+
+/// A complete download: the file is at [`path`](Self::path), synced and verified as far as `evidence`,
+/// `digest` and `length_verified` say.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The digest that was asked for and has matched; `None` when no checksum was given.
+    pub digest: Option<Digest>,
+    /// Bytes taken over from an earlier run.
+    pub resumed_from: u64,
+    /// Bytes that came over the network in this run.
+    pub fetched: u64,
+    /// On what the claim rests that all bytes are of one version of the remote file.
+    pub evidence: Evidence,
+    /// Whether the length was announced and matched. False only for a body whose end is the end of the
+    /// connection, where a truncation cannot be told from the end.
+    pub length_verified: bool,
+    /// Requests that had to be asked again.
+    pub retries: u64,
+    /// Times the transfer began again because the remote file had changed.
+    pub restarts: u32,
+    /// Connections in use at the same time, at most.
+    pub connections: u32,
+    /// Time from the start to the end.
+    pub elapsed: Duration,
+    /// Where the bytes came from after redirects, redacted.
+    pub url: SafeUrl,
+}

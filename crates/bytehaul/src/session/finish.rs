@@ -1,0 +1,68 @@
+//! The last steps, when every byte is there: compare the digest, publish the file, sum up.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use bytehaul_storage::{FinishError, Writer};
+use bytehaul_transport::SafeUrl;
+
+use crate::error::DownloadError;
+use crate::identity::Evidence;
+use crate::outcome::Outcome;
+use crate::progress::DownloadState;
+use crate::session::Session;
+use crate::session::job::Job;
+
+/// A transfer whose every byte has been handed to the writer.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) writer: Writer,
+    pub(crate) len: u64,
+    pub(crate) evidence: Evidence,
+    pub(crate) length_verified: bool,
+    pub(crate) restarts: u32,
+    pub(crate) url: SafeUrl,
+}
+
+/// Verifies and publishes. Not interrupted by a stop: once the rename is under way there is no half of it.
+pub(crate) async fn finish(
+    session: &Session,
+    job: &Job,
+    arrived: Arrived,
+) -> Result<Outcome, DownloadError> {
+    session.stats.set_state(DownloadState::Finishing);
+    session.stats.set_connections(0);
+    session.stats.received.store(arrived.len, Relaxed);
+    let finished = arrived
+        .writer
+        .finish(job.digest, arrived.len)
+        .await
+        .map_err(|error| match error {
+            FinishError::Mismatch { expected, got } => DownloadError::ChecksumMismatch {
+                url: arrived.url.clone(),
+                expected,
+                actual: got,
+            },
+            FinishError::Storage(error) => error.into(),
+            other => DownloadError::Internal {
+                url: arrived.url.clone(),
+                what: other.to_string(),
+            },
+        })?;
+    let stats = &session.stats;
+    stats.set_total(arrived.len);
+    Ok(Outcome {
+        path: finished.path,
+        bytes: arrived.len,
+        digest: finished.digest,
+        resumed_from: stats.resumed_from.load(Relaxed),
+        fetched: stats.fetched.load(Relaxed),
+        evidence: arrived.evidence,
+        length_verified: arrived.length_verified,
+        retries: stats.retries.load(Relaxed),
+        restarts: arrived.restarts,
+        connections: stats.peak_connections.load(Relaxed),
+        elapsed: stats.elapsed(Instant::now()),
+        url: arrived.url,
+    })
+}

@@ -1,0 +1,234 @@
+//! A spec whose every field has been checked and turned into what the session works with.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytehaul_integrity::Digest;
+use bytehaul_schedule::RetryPolicy;
+use bytehaul_transport::SafeUrl;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::error::DownloadError;
+use crate::spec::{DownloadSpec, FileAllocation, OnRemoteChange, Overwrite};
+
+/// A checked download.
+pub(crate) struct Job {
+    pub(crate) url: Url,
+    pub(crate) safe_url: SafeUrl,
+    pub(crate) headers: HeaderMap,
+    pub(crate) place: Place,
+    pub(crate) connections: Connections,
+    pub(crate) piece_size: Option<u64>,
+    pub(crate) min_split: u64,
+    pub(crate) allocation: FileAllocation,
+    pub(crate) resume: Resume,
+    pub(crate) on_change: OnRemoteChange,
+    pub(crate) overwrite: Overwrite,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) speed: u64,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) read_timeout: Option<Duration>,
+    pub(crate) memory: usize,
+}
+
+/// Where the file goes.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// The caller named it.
+    Named(PathBuf),
+    /// The server or the URL names it, in this directory.
+    Automatic { directory: PathBuf },
+}
+
+/// What to take over from an earlier run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resume {
+    /// Nothing.
+    Never,
+    /// What a validator proves to be of the same version.
+    Proven,
+    /// Also what only the URL and the length speak for.
+    Trusting,
+}
+
+/// How many connections a download may use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Connections {
+    Automatic,
+    AtMost(u32),
+}
+
+impl Job {
+    /// Checks every field; nothing is sent or opened.
+    pub(crate) fn new(spec: DownloadSpec) -> Result<Self, DownloadError> {
+        let url = parse_url(&spec.url)?;
+        let safe_url = SafeUrl::from(&url);
+        let place = match spec.output_path {
+            Some(path) if path.file_name().is_none() => {
+                return Err(DownloadError::parameter(
+                    "output path",
+                    format!("{} names no file", path.display()),
+                ));
+            }
+            Some(path) => Place::Named(path),
+            None => Place::Automatic {
+                directory: spec.output_dir,
+            },
+        };
+        let memory = usize::try_from(spec.memory_budget).unwrap_or(usize::MAX);
+        if memory < MIN_MEMORY {
+            let reason = format!("{memory} bytes are too few, the least is {MIN_MEMORY}");
+            return Err(DownloadError::parameter("memory budget", reason));
+        }
+        if spec.max_connections > MAX_CONNECTIONS {
+            let reason = format!("{} is more than {MAX_CONNECTIONS}", spec.max_connections);
+            return Err(DownloadError::parameter("connections", reason));
+        }
+        let retry = RetryPolicy::default()
+            .max_retries(spec.max_retries)
+            .base_delay(spec.retry_base_delay)
+            .max_retry_after(spec.max_retry_after);
+        Ok(Self {
+            headers: parse_headers(&spec.headers)?,
+            url,
+            safe_url,
+            place,
+            connections: match spec.max_connections {
+                0 => Connections::Automatic,
+                n => Connections::AtMost(n),
+            },
+            piece_size: (spec.piece_size > 0).then_some(spec.piece_size),
+            min_split: spec.min_split_size,
+            allocation: spec.file_allocation,
+            resume: match (spec.resume, spec.resume_without_validator) {
+                (false, _) => Resume::Never,
+                (true, false) => Resume::Proven,
+                (true, true) => Resume::Trusting,
+            },
+            on_change: spec.on_remote_change,
+            overwrite: spec.overwrite,
+            retry,
+            speed: spec.max_download_speed,
+            digest: spec
+                .checksum
+                .map(|checksum| checksum.digest())
+                .transpose()?,
+            connect_timeout: spec.connect_timeout,
+            read_timeout: spec.read_timeout,
+            memory,
+        })
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, DownloadError> {
+    let url = Url::parse(text.trim()).map_err(|reason| {
+        DownloadError::parameter("URL", format!("{}: {reason}", super::shown(text)))
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        let reason = format!(
+            "{}: the scheme {} is not http or https",
+            SafeUrl::from(&url),
+            url.scheme()
+        );
+        return Err(DownloadError::parameter("URL", reason));
+    }
+    Ok(url)
+}
+
+fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for (name, value) in fields {
+        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| {
+            DownloadError::parameter("header", format!("{name:?} is not a header name"))
+        })?;
+        if OURS.contains(&name.as_str()) {
+            return Err(DownloadError::parameter(
+                "header",
+                format!("{name} is set by the transfer itself"),
+            ));
+        }
+        // The value may be a secret, so it is not repeated.
+        let mut value = HeaderValue::from_str(value.trim()).map_err(|_| {
+            DownloadError::parameter(
+                "header",
+                format!("the value of {name} has characters that cannot be sent"),
+            )
+        })?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Headers that decide which bytes come and how they are framed.
+const OURS: [&str; 7] = [
+    "range",
+    "if-range",
+    "accept-encoding",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "te",
+];
+
+const MIN_MEMORY: usize = 64 * 1024;
+
+/// More would only be an attack on somebody.
+const MAX_CONNECTIONS: u32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut DownloadSpec), expected: &str) {
+        let mut spec = DownloadSpec::new(
+            "http://user:secret@example.com/a?sig=secretsecretsecretsecretsecret",
+        );
+        change(&mut spec);
+        let text = match Job::new(spec) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert!(
+            text.contains(expected),
+            "{text} does not contain {expected}"
+        );
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn bad_fields_are_found_before_anything_is_sent() {
+        check(|_| (), "ok");
+        check(|s| s.url = "not a url".into(), "invalid URL");
+        check(
+            |s| s.url = "ftp://user:secret@example.com/".into(),
+            "ftp is not http",
+        );
+        check(|s| s.url = String::new(), "invalid URL");
+        check(|s| s.output_path = Some("..".into()), "names no file");
+        check(|s| s.memory_budget = 1, "too few");
+        check(|s| s.max_connections = 1000, "more than 256");
+        check(
+            |s| s.headers.push(("bad name".into(), "x".into())),
+            "not a header name",
+        );
+        check(
+            |s| s.headers.push(("x-token".into(), "secret\n".into())),
+            "ok",
+        );
+        check(
+            |s| s.headers.push(("x-token".into(), "se\ncret".into())),
+            "cannot be sent",
+        );
+        check(
+            |s| s.headers.push(("Range".into(), "bytes=0-".into())),
+            "set by the transfer",
+        );
+        check(
+            |s| s.checksum = Some(crate::Checksum::Md5("12".into())),
+            "invalid checksum",
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! The life of one download: runs its parts, listens for the caller's wish to stop, reports, and isolates panics.
+
+mod finish;
+mod intake;
+mod job;
+mod lease;
+mod open;
+mod place;
+mod probe;
+mod ranged;
+mod sequential;
+mod source;
+mod stats;
+mod transfer;
+mod trouble;
+mod worker;
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytehaul_storage::Writer;
+use bytehaul_transport::SafeUrl;
+use tokio::sync::watch;
+use tokio::task::JoinError;
+
+use crate::downloader::Shared;
+use crate::error::DownloadError;
+use crate::handle::{Control, Stop};
+use crate::outcome::Outcome;
+use crate::progress::{DownloadState, ProgressSnapshot};
+use crate::session::job::Job;
+use crate::session::stats::{Meter, Stats};
+use crate::spec::DownloadSpec;
+
+/// Starts a download on the current runtime. It ends by itself, and tells `control` how.
+pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
+    let Control {
+        stop,
+        progress,
+        result,
+    } = control;
+    let job = match Job::new(spec) {
+        Ok(job) => job,
+        Err(error) => {
+            progress.send_modify(|snapshot| snapshot.state = DownloadState::Failed);
+            result.send_replace(Some(Err(error)));
+            return;
+        }
+    };
+    let url = job.safe_url.clone();
+    let session = Arc::new(Session {
+        stats: Arc::new(Stats::new(Instant::now())),
+        active: Mutex::new(None),
+    });
+    tokio::spawn(async move {
+        // A task of its own, so that a panic in it becomes this download's failure and nobody else's.
+        let mut work = tokio::spawn(run(Arc::clone(&session), shared, job, stop));
+        let mut meter = Meter::default();
+        let mut ticks = tokio::time::interval(REPORT_EVERY);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                _ = ticks.tick() => session.report(&progress, &mut meter),
+            }
+        };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(error) => Err(panicked(&url, error)),
+        };
+        session.stats.set_state(match &ended {
+            Ok(_) => DownloadState::Completed,
+            Err(DownloadError::Paused) => DownloadState::Paused,
+            Err(DownloadError::Cancelled) => DownloadState::Cancelled,
+            Err(_) => DownloadState::Failed,
+        });
+        session.stats.set_connections(0);
+        session.report(&progress, &mut meter);
+        result.send_replace(Some(ended));
+    });
+}
+
+/// What a running download shares with its reporter.
+pub(crate) struct Session {
+    stats: Arc<Stats>,
+    /// The writer of the part file, once there is one: what a stop has to save.
+    active: Mutex<Option<Writer>>,
+}
+
+impl Session {
+    fn set_active(&self, writer: Option<Writer>) {
+        *self.active.lock().unwrap_or_else(PoisonError::into_inner) = writer;
+    }
+
+    fn active(&self) -> Option<Writer> {
+        self.active
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn report(&self, progress: &watch::Sender<ProgressSnapshot>, meter: &mut Meter) {
+        let now = Instant::now();
+        let rate = meter.sample(now, self.stats.fetched.load(Relaxed));
+        let durable = self
+            .active()
+            .map_or(0, |writer| writer.status().borrow().durable);
+        progress.send_replace(self.stats.snapshot(now, durable, rate));
+    }
+}
+
+async fn run(
+    session: Arc<Session>,
+    shared: Arc<Shared>,
+    job: Job,
+    mut stop: watch::Receiver<Stop>,
+) -> Result<Outcome, DownloadError> {
+    let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, job);
+    let stopped = async {
+        loop {
+            let wish = *stop.borrow_and_update();
+            match wish {
+                Stop::Pause => return DownloadError::Paused,
+                Stop::Cancel => return DownloadError::Cancelled,
+                Stop::Run | Stop::Detached => (),
+            }
+            if stop.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    // Dropping the transfer drops every request in flight; what has been handed to the writer is still saved.
+    let arrived = tokio::select! {
+        biased;
+        why = stopped => Err(why),
+        arrived = transfer.run() => arrived,
+    };
+    match arrived {
+        // From here on the file is all there: finishing is not interrupted, or a stop could race the rename.
+        Ok(arrived) => finish::finish(&session, transfer.job(), arrived).await,
+        Err(error) => Err(keep(&session, error).await),
+    }
+}
+
+/// Saves what has arrived, and returns the error that ended the transfer.
+async fn keep(session: &Session, error: DownloadError) -> DownloadError {
+    let Some(writer) = session.active() else {
+        return error;
+    };
+    session.stats.set_connections(0);
+    match writer.save().await {
+        Ok(()) => error,
+        // A stop that was asked for but could not save is no clean stop.
+        Err(failed) if matches!(error, DownloadError::Paused | DownloadError::Cancelled) => {
+            failed.into()
+        }
+        Err(failed) => {
+            tracing::warn!(error = %failed, "what has arrived could not be recorded");
+            error
+        }
+    }
+}
+
+/// The failure that a panic becomes.
+pub(crate) fn panicked(url: &SafeUrl, error: JoinError) -> DownloadError {
+    let what = match error.try_into_panic() {
+        Ok(panic) => match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+            (Some(text), _) => (*text).to_owned(),
+            (None, Some(text)) => text.clone(),
+            (None, None) => "a panic".to_owned(),
+        },
+        Err(_) => "the runtime is shutting down".to_owned(),
+    };
+    DownloadError::Internal {
+        url: url.clone(),
+        what,
+    }
+}
+
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// Runs blocking work on the runtime's blocking threads. A panic in it goes on in the caller.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down, and this task with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// A URL as text that may be shown, whether it can be parsed or not.
+pub(crate) fn shown(text: &str) -> String {
+    match url::Url::parse(text.trim()) {
+        Ok(url) => SafeUrl::from(&url).to_string(),
+        // What cannot be parsed may hold a secret anywhere after the first of these.
+        Err(_) => text
+            .split(['?', '@', '#'])
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(200)
+            .collect(),
+    }
+}

@@ -1,0 +1,132 @@
+//! The first request: useful bytes from its first one on, retried until its head says what kind of server this is.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytehaul_schedule::{RetryBudget, Verdict as Retry};
+use bytehaul_transport::{Body, RequestRange, SafeUrl};
+use http::HeaderMap;
+
+use crate::error::DownloadError;
+use crate::identity::Identity;
+use crate::response::Answer;
+use crate::session::source::Source;
+use crate::session::trouble::{Trouble, after_retries};
+
+/// The first usable answer.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    pub(crate) kind: Kind,
+    pub(crate) identity: Identity,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Body,
+    pub(crate) latency: Duration,
+    pub(crate) url: SafeUrl,
+}
+
+/// What kind of server it speaks of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// It answers ranges, and this is the first one.
+    Ranged { range: Range<u64>, total: u64 },
+    /// It sends the whole file.
+    Whole { len: Option<u64> },
+    /// The file has no bytes.
+    Empty,
+}
+
+/// Asks for `wanted` until there is a usable answer. Where the answer to a range is no use, the whole file is
+/// asked for, once.
+pub(crate) async fn probe(
+    source: &Source,
+    wanted: RequestRange,
+    retry: &mut RetryBudget,
+) -> Result<Probe, DownloadError> {
+    let mut wanted = wanted;
+    loop {
+        let reply = match source.ask(wanted.clone()).await {
+            Ok(reply) => reply,
+            Err(trouble) => {
+                wait(trouble, retry).await?;
+                continue;
+            }
+        };
+        let plain = wanted == RequestRange::Whole;
+        let kind = match reply.answer {
+            Answer::Part {
+                range,
+                total: Some(total),
+            } if range.start == first(&wanted) => Ok(Kind::Ranged { range, total }),
+            Answer::Whole { len } => Ok(Kind::Whole { len }),
+            Answer::Unsatisfiable { total: Some(0) } => Ok(Kind::Empty),
+            Answer::Part {
+                range,
+                total: Some(_),
+            } => Err(format!("bytes {}-{}", range.start, range.end - 1)),
+            Answer::Part { total: None, .. } => Err("a range of a file of unknown length".into()),
+            Answer::Unsatisfiable { .. } => Err("416 for a range that should be there".into()),
+            Answer::Unreliable { what } => Err(what),
+            Answer::Later { status, after } => {
+                wait(Trouble::later(&reply.url, status, after), retry).await?;
+                continue;
+            }
+            Answer::Refused { status } => return Err(fatal(Trouble::refused(&reply.url, status))),
+            Answer::Unusable { what } => return Err(fatal(Trouble::unusable(&reply.url, what))),
+        };
+        match kind {
+            Ok(kind) => {
+                let (identity, headers, body, latency, url) = (
+                    reply.identity,
+                    reply.headers,
+                    reply.body,
+                    reply.latency,
+                    reply.url,
+                );
+                return Ok(Probe {
+                    kind,
+                    identity,
+                    headers,
+                    body,
+                    latency,
+                    url,
+                });
+            }
+            Err(what) if plain => return Err(fatal(Trouble::unusable(&reply.url, what))),
+            Err(what) => {
+                tracing::debug!(url = %reply.url, what, "no use of ranges, the whole file is asked for");
+                wanted = RequestRange::Whole;
+            }
+        }
+    }
+}
+
+async fn wait(trouble: Trouble, retry: &mut RetryBudget) -> Result<(), DownloadError> {
+    let Trouble::Retry { failure, error } = trouble else {
+        return Err(fatal(trouble));
+    };
+    match retry.on_failure(failure) {
+        Retry::Retry(after) => {
+            tracing::debug!(%error, ?after, "the first request failed");
+            tokio::time::sleep(after).await;
+            Ok(())
+        }
+        Retry::GiveUp => Err(after_retries(error, retry.failures())),
+    }
+}
+
+fn fatal(trouble: Trouble) -> DownloadError {
+    match trouble {
+        Trouble::Fatal(error) | Trouble::Retry { error, .. } => error,
+        Trouble::Unreliable(what) | Trouble::Doubt(what) | Trouble::Changed(what) => {
+            unreachable!("a probe compares nothing: {what}")
+        }
+    }
+}
+
+fn first(wanted: &RequestRange) -> u64 {
+    match wanted {
+        RequestRange::Whole => 0,
+        RequestRange::From(start) => *start,
+        RequestRange::Span(span) => span.start,
+    }
+}

@@ -1,0 +1,243 @@
+//! What one download is to do: a struct of public fields with defaults, and a setter of the same name for each.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::checksum::Checksum;
+
+/// One download: where from, where to, and how.
+///
+/// Only the URL is required; every field has the default that a stranger would choose. The fields are public,
+/// and each has a setter of the same name that can be chained:
+///
+/// ```
+/// use bytehaul::{Checksum, DownloadSpec, FileAllocation};
+///
+/// let mut spec = DownloadSpec::new("https://example.com/big.iso");
+/// spec.max_connections = 8;
+/// spec.file_allocation = FileAllocation::Prealloc;
+///
+/// let same = DownloadSpec::new("https://example.com/big.iso")
+///     .max_connections(8)
+///     .file_allocation(FileAllocation::Prealloc);
+/// assert_eq!(format!("{spec:?}"), format!("{same:?}"));
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct DownloadSpec {
+    /// The `http` or `https` URL. Credentials in it (`user:password@`) go to that origin alone.
+    pub url: String,
+    /// The target file. Default `None`: an automatic name in [`output_dir`](Self::output_dir).
+    pub output_path: Option<PathBuf>,
+    /// Where automatic names go: the server's `Content-Disposition`, then the URL's last segment, then
+    /// `download`. A name never leaves this directory. Default: the current directory.
+    pub output_dir: PathBuf,
+    /// Connections to the server, at most. Default 0: automatic, up to 8 quickly and up to 16 while each
+    /// further one adds throughput.
+    pub max_connections: u32,
+    /// Bytes of one piece, the unit of the resume map. Default 0: automatic by the file's length (1 MiB and up).
+    pub piece_size: u64,
+    /// Files smaller than this, in bytes, use one connection. Default 10 MiB.
+    pub min_split_size: u64,
+    /// Whether the space is reserved first. Default [`FileAllocation::Prealloc`].
+    pub file_allocation: FileAllocation,
+    /// Whether to go on with what an earlier run left beside the target. Default true.
+    pub resume: bool,
+    /// Whether to resume even when the server names no validator (no ETag, no Last-Modified), on the URL and
+    /// the length alone. Default false: such a file is started over, since a change could not be noticed.
+    pub resume_without_validator: bool,
+    /// What to do when the remote file has changed since the transfer began. Default: start over.
+    pub on_remote_change: OnRemoteChange,
+    /// Whether an existing target may be replaced, after the new file is complete and verified. Default: refuse.
+    pub overwrite: Overwrite,
+    /// Failures in a row without progress before the download gives up. Default 5. Progress renews the budget.
+    pub max_retries: u32,
+    /// Wait before the first retry; it doubles with every further one (with jitter, 30 s at most). Default 1 s.
+    /// A server's `Retry-After` wins.
+    pub retry_base_delay: Duration,
+    /// The longest `Retry-After` that is obeyed; a server that asks for more fails the attempt. Default 5 min.
+    pub max_retry_after: Duration,
+    /// Bytes a second over all connections of this download. Default 0: no limit.
+    pub max_download_speed: u64,
+    /// What the finished file must hash to. Default `None`.
+    pub checksum: Option<Checksum>,
+    /// Time for one attempt to connect, name resolution and TLS included. Default `None`: the downloader's (10 s).
+    pub connect_timeout: Option<Duration>,
+    /// Longest silence of the server, before the head and within the body. There is no limit on the whole
+    /// transfer. Default `None`: the downloader's (30 s).
+    pub read_timeout: Option<Duration>,
+    /// Further request headers, name and value. They go to the origin of the URL only and are dropped when a
+    /// redirect leads to another. Default: none.
+    pub headers: Vec<(String, String)>,
+    /// Bytes of received data held in memory, at most, between the sockets and the disk. Default 64 MiB; at
+    /// least 64 KiB. When the disk is slower than the network, the sockets wait.
+    pub memory_budget: u64,
+}
+
+impl DownloadSpec {
+    /// A download of `url` with the defaults of every field.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            output_path: None,
+            output_dir: PathBuf::from("."),
+            max_connections: 0,
+            piece_size: 0,
+            min_split_size: 10 * MIB,
+            file_allocation: FileAllocation::default(),
+            resume: true,
+            resume_without_validator: false,
+            on_remote_change: OnRemoteChange::default(),
+            overwrite: Overwrite::default(),
+            max_retries: 5,
+            retry_base_delay: Duration::from_secs(1),
+            max_retry_after: Duration::from_secs(300),
+            max_download_speed: 0,
+            checksum: None,
+            connect_timeout: None,
+            read_timeout: None,
+            headers: Vec::new(),
+            memory_budget: 64 * MIB,
+        }
+    }
+
+    /// Sets [`output_path`](Self#structfield.output_path).
+    #[must_use]
+    pub fn output_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.output_path = Some(path.into());
+        self
+    }
+
+    /// Sets [`output_dir`](Self#structfield.output_dir).
+    #[must_use]
+    pub fn output_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.output_dir = directory.into();
+        self
+    }
+
+    /// Sets [`checksum`](Self#structfield.checksum).
+    #[must_use]
+    pub fn checksum(mut self, checksum: Checksum) -> Self {
+        self.checksum = Some(checksum);
+        self
+    }
+
+    /// Sets [`connect_timeout`](Self#structfield.connect_timeout).
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets [`read_timeout`](Self#structfield.read_timeout).
+    #[must_use]
+    pub fn read_timeout(mut self, timeout: Duration) -> Self {
+        self.read_timeout = Some(timeout);
+        self
+    }
+
+    /// Adds one request header to [`headers`](Self#structfield.headers).
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// A setter for each field whose type is what it takes.
+macro_rules! setters {
+    ($($field:ident: $type:ty),* $(,)?) => {
+        impl DownloadSpec {
+            $(
+                #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
+                #[must_use]
+                pub fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+}
+
+setters! {
+    max_connections: u32,
+    piece_size: u64,
+    min_split_size: u64,
+    file_allocation: FileAllocation,
+    resume: bool,
+    resume_without_validator: bool,
+    on_remote_change: OnRemoteChange,
+    overwrite: Overwrite,
+    max_retries: u32,
+    retry_base_delay: Duration,
+    max_retry_after: Duration,
+    max_download_speed: u64,
+    memory_budget: u64,
+}
+
+impl fmt::Debug for DownloadSpec {
+    /// Shows the URL redacted, and of the headers only their names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("DownloadSpec")
+            .field("url", &crate::session::shown(&self.url))
+            .field("output_path", &self.output_path)
+            .field("output_dir", &self.output_dir)
+            .field("max_connections", &self.max_connections)
+            .field("piece_size", &self.piece_size)
+            .field("min_split_size", &self.min_split_size)
+            .field("file_allocation", &self.file_allocation)
+            .field("resume", &self.resume)
+            .field("resume_without_validator", &self.resume_without_validator)
+            .field("on_remote_change", &self.on_remote_change)
+            .field("overwrite", &self.overwrite)
+            .field("max_retries", &self.max_retries)
+            .field("retry_base_delay", &self.retry_base_delay)
+            .field("max_retry_after", &self.max_retry_after)
+            .field("max_download_speed", &self.max_download_speed)
+            .field("checksum", &self.checksum)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("read_timeout", &self.read_timeout)
+            .field("headers", &headers)
+            .field("memory_budget", &self.memory_budget)
+            .finish()
+    }
+}
+
+/// Whether the space of the file is reserved before its first byte is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum FileAllocation {
+    /// The file grows as data arrives.
+    None,
+    /// The whole length is reserved first, so that a full disk is found before the first byte. Where the file
+    /// system cannot reserve quickly, the free space is checked and the file is made sparse.
+    #[default]
+    Prealloc,
+}
+
+/// What happens when the remote file proves to have changed since the transfer began.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum OnRemoteChange {
+    /// Drop what there is and begin again with the new version.
+    #[default]
+    Restart,
+    /// Fail with [`DownloadError::RemoteChanged`](crate::DownloadError::RemoteChanged) and keep what there is.
+    Fail,
+}
+
+/// What happens when the target exists.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Overwrite {
+    /// Fail and leave it alone.
+    #[default]
+    Refuse,
+    /// Replace it, in one step, once the new file is complete and verified.
+    Replace,
+}
+
+const MIB: u64 = 1024 * 1024;
