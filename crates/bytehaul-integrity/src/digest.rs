@@ -70,6 +70,7 @@ impl Digest {
     /// # Errors
     /// [`ParseError::Length`] or [`ParseError::Base64`].
     pub fn parse_base64(algorithm: Algorithm, text: &str) -> Result<Self, ParseError> {
+        // No algorithm's length is a multiple of three, so the two lengths differ.
         let padded = text.len() == base64_len(algorithm);
         if !padded && text.len() != base64_nopad_len(algorithm) {
             return Err(ParseError::Length {
@@ -78,7 +79,7 @@ impl Digest {
             });
         }
         let url_safe = text.contains(['-', '_']);
-        let encoding = match (padded && text.ends_with('='), url_safe) {
+        let encoding = match (padded, url_safe) {
             (true, false) => BASE64,
             (true, true) => BASE64URL,
             (false, false) => BASE64_NOPAD,
