@@ -118,9 +118,9 @@ pub enum FinishError {
     #[error("digest mismatch: expected {expected}, got {got}")]
     Mismatch {
         /// What the caller expected.
-        expected: Digest,
+        expected: Box<Digest>,
         /// What the file has.
-        got: Digest,
+        got: Box<Digest>,
     },
     /// Not every byte has been written. Nothing was changed.
     #[error("{} ranges are missing, the first at {}", missing.len(), missing.first().map_or(0, |range| range.start))]

@@ -16,6 +16,8 @@ mod part;
 mod ranges;
 mod segments;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod witness;
 mod writer;
 

@@ -39,10 +39,6 @@ impl Segments {
         self.piece_size
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.runs.len()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Segment> + '_ {
         self.runs.iter().map(|(&start, &(len, crc))| Segment { start, len, crc })
     }
@@ -143,7 +139,7 @@ mod tests {
         for piece in (0..40_000u64).rev() {
             // Zero-filled pieces: only the arithmetic is of interest here.
             segments.insert(Segment { start: piece * 4096, len: 4096, crc: crc32c(&[0; 4096]) });
-            assert!(segments.len() <= MAX_RUNS);
+            assert!(segments.runs.len() <= MAX_RUNS);
         }
         let size = segments.piece_size();
         assert!(size > 4096);

@@ -16,7 +16,9 @@ use bytehaul_integrity::{crc32c, crc32c_append};
 use serde::{Deserialize, Serialize};
 
 pub use self::identity::{Identity, KnownDigest};
-pub(crate) use self::journal::{RECORD_LEN, Record};
+pub(crate) use self::journal::Record;
+#[cfg(test)]
+use self::journal::RECORD_LEN;
 use crate::segments::{MAX_PIECE, Segment};
 
 /// What a control file says. None of it is more than a claim until the part file has been compared with it.

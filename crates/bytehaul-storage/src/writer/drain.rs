@@ -37,6 +37,7 @@ impl Shared {
         }
         let Some(job) = queue.jobs.pop_front() else {
             queue.draining = false;
+            self.drained.notify_all();
             return None;
         };
         let (offset, data) = match job {
@@ -170,7 +171,7 @@ fn checksums(start: u64, slices: &[IoSlice<'_>], piece_size: u64) -> Vec<Segment
             let room = piece_size - at % piece_size;
             let (now, later) = rest.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(rest.len()));
             let (len, crc) = (now.len() as u64, crc32c(now));
-            match segments.last_mut().filter(|_| at % piece_size != 0) {
+            match segments.last_mut().filter(|_| !at.is_multiple_of(piece_size)) {
                 Some(last) => {
                     last.crc = bytehaul_integrity::crc32c_combine(last.crc, crc, len);
                     last.len += len;
@@ -193,6 +194,8 @@ impl Drop for PanicGuard<'_> {
             let source = Arc::new(std::io::Error::other("the writing thread panicked"));
             let path = self.0.disk.layout.part.clone();
             self.0.fail(Error::Io { action: "write", path, offset: None, source });
+            lock(&self.0.queue).draining = false;
+            self.0.drained.notify_all();
         }
     }
 }

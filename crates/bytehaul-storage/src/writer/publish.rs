@@ -1,7 +1,5 @@
 //! How a file ends: the order of sync, rename and clean-up when it is right, and what goes when it is not.
 
-use std::sync::Arc;
-
 use bytehaul_integrity::Digest;
 
 use super::Finished;
@@ -15,21 +13,34 @@ impl Shared {
         if lock(&self.queue).closed {
             return Err(Error::Closed.into());
         }
+        // Nothing may be written any more to a file that gets the target's name.
+        self.stop_taking();
+        let finished = self.finish_in_turn(expected, len);
+        match &finished {
+            Ok(_) | Err(FinishError::Mismatch { .. }) => self.give_up(),
+            Err(FinishError::Incomplete { .. } | FinishError::Storage(_)) => {
+                // Resumable still: what has been written since the last snapshot is worth one more.
+                lock(&self.queue).closed = false;
+                drop(turn);
+                let _ = self.snapshot();
+            }
+        }
+        finished
+    }
+
+    fn finish_in_turn(&self, expected: Option<&Digest>, len: u64) -> Result<Finished, FinishError> {
         self.check_complete(len)?;
         let digest = self.final_digest(expected, len)?;
         if let (Some(expected), Some(got)) = (expected, &digest)
             && expected != got
         {
-            self.remove_all()?;
-            return Err(FinishError::Mismatch { expected: expected.clone(), got: got.clone() });
+            // The target is right in any case, and the mismatch is what matters: a failure to clean up does not hide it.
+            if let Err(error) = self.remove_all() {
+                tracing::warn!(%error, "cannot remove what did not match");
+            }
+            return Err(FinishError::Mismatch { expected: Box::new(*expected), got: Box::new(*got) });
         }
-        if let Err(error) = self.publish(len) {
-            // Still resumable: what has been written since the last snapshot is worth one more.
-            drop(turn);
-            let _ = self.snapshot();
-            return Err(error.into());
-        }
-        self.give_up();
+        self.publish(len)?;
         Ok(Finished { path: self.disk.layout.target.clone(), len, digest })
     }
 
@@ -39,13 +50,18 @@ impl Shared {
         if lock(&self.queue).closed {
             return Err(Error::Closed);
         }
-        self.remove_all()
+        self.stop_taking();
+        let removed = self.remove_all();
+        self.give_up();
+        removed
     }
 
     /// Gives the file up as it is.
     pub(super) fn close(&self) {
         let _turn = lock(&self.saving);
-        self.give_up();
+        if !lock(&self.queue).closed {
+            self.give_up();
+        }
     }
 
     fn check_complete(&self, len: u64) -> Result<(), FinishError> {
@@ -73,7 +89,7 @@ impl Shared {
             self.disk.set_part_len(len)?;
         }
         self.disk.still_ours()?;
-        self.disk.sync_part()?;
+        self.sync_part()?;
         self.disk.publish(self.conflict)?;
         // From here on the file is there; only after its name is durable may the control file go.
         self.disk.sync_directory()?;
@@ -83,18 +99,12 @@ impl Shared {
 
     /// The claims go first, so that a crash in between leaves bytes without claims and not claims without bytes.
     fn remove_all(&self) -> Result<(), Error> {
-        let removed = self.disk.remove_control().and_then(|_| self.disk.remove_part());
-        self.give_up();
-        removed
+        self.disk.remove_control()?;
+        self.disk.remove_part()
     }
 
     fn give_up(&self) {
-        let waiting = {
-            let mut queue = lock(&self.queue);
-            queue.closed = true;
-            std::mem::take(&mut queue.jobs)
-        };
-        drop(waiting);
+        self.stop_taking();
         lock(&self.progress).journal = None;
         self.disk.release();
     }

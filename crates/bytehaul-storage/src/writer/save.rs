@@ -1,7 +1,9 @@
 //! The order in which written bytes become durable claims: take the set, sync the part, then write the snapshot.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytehaul_integrity::{crc32c, crc32c_combine};
 
@@ -61,22 +63,19 @@ impl Shared {
         if lock(&self.queue).closed {
             return Err(Error::Closed);
         }
+        if self.sync_failed.load(Ordering::Acquire) {
+            return Err(self.failure().unwrap_or(Error::Closed));
+        }
         let result = self.snapshot_in_turn();
         if result.is_err() {
-            let mut progress = lock(&self.progress);
-            progress.carried = None;
-            // After a failed sync the system may show bytes that it will never write. The records of them would be
-            // believed by the next run, which can only read; so they go.
-            if let Some(journal) = &mut progress.journal {
-                let _ = self.disk.cut_control(&mut journal.file, journal.snapshot_len);
-            }
+            lock(&self.progress).carried = None;
         }
         self.announce();
         result
     }
 
     fn snapshot_in_turn(&self) -> Result<(), Error> {
-        let (mut contents, written) = {
+        let (mut contents, written, replaces_claims) = {
             let mut progress = lock(&self.progress);
             progress.carried = Some(Vec::new());
             progress.dirty = false;
@@ -88,17 +87,17 @@ impl Shared {
                 segments: progress.segments.iter().collect(),
                 records: Vec::new(),
             };
-            (contents, progress.written.clone())
+            (contents, progress.written.clone(), progress.durable.bytes() > 0)
         };
         if !contents.segments.is_empty() {
-            self.disk.sync_part()?;
+            self.sync_part()?;
             contents.fingerprint = self.disk.fingerprint()?;
         }
         let (bytes, seed) = control::encode(&contents);
         let mut file = self.disk.create_control(&bytes)?;
-        let claims = !contents.segments.is_empty();
-        // A file that claims nothing may be lost.
-        if claims {
+        // A file that claims nothing, after one that claims nothing, may be lost.
+        let matters = !contents.segments.is_empty() || replaces_claims;
+        if matters {
             self.disk.sync_new_control(&file)?;
         }
         {
@@ -109,7 +108,7 @@ impl Shared {
             self.disk.swap_control()?;
             progress.journal = Some(Journal { file, seed, snapshot_len: bytes.len() as u64 });
         }
-        if claims {
+        if matters {
             self.disk.sync_directory()?;
         }
         lock(&self.progress).durable = written;
@@ -138,7 +137,7 @@ impl Shared {
     }
 }
 
-async fn save_from_time_to_time(shared: Weak<Shared>, every: std::time::Duration) {
+async fn save_from_time_to_time(shared: Weak<Shared>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(shared) = shared.upgrade() else { return };

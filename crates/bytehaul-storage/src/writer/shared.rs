@@ -1,8 +1,8 @@
 //! The state behind all handles of a file, and what each lock in it guards.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -41,6 +41,9 @@ pub(crate) struct Shared {
     pub(super) progress: Mutex<Progress>,
     pub(super) prefix: AtomicU64,
     pub(super) status: watch::Sender<Status>,
+    /// Told when the writing thread ends.
+    pub(super) drained: Condvar,
+    pub(super) sync_failed: AtomicBool,
     failure: OnceLock<Error>,
 }
 
@@ -113,6 +116,8 @@ impl Shared {
             progress: Mutex::new(progress),
             prefix: AtomicU64::new(status.prefix),
             status: watch::Sender::new(status),
+            drained: Condvar::new(),
+            sync_failed: AtomicBool::new(false),
             failure: OnceLock::new(),
         })
     }
@@ -156,15 +161,39 @@ impl Shared {
 
     /// Tells watchers what the progress is now.
     pub(super) fn announce(&self) {
-        let (written, durable, prefix) = {
-            let progress = lock(&self.progress);
-            (progress.written.bytes(), progress.durable.bytes(), progress.written.prefix())
-        };
+        // Told under the lock, so that a later state is never followed by an earlier one.
+        let progress = lock(&self.progress);
+        let (written, durable, prefix) = (progress.written.bytes(), progress.durable.bytes(), progress.written.prefix());
         self.prefix.store(prefix, Ordering::Release);
         self.status.send_modify(|status| {
             status.written = written;
             status.durable = durable;
             status.prefix = prefix;
         });
+    }
+
+    /// Makes the written bytes of the part durable; a failure is for good.
+    pub(super) fn sync_part(&self) -> Result<(), Error> {
+        self.disk.sync_part().inspect_err(|error| {
+            // After a failed sync the system may show bytes that it will never write, and the next sync may succeed. So
+            // nothing is claimed any more, and the records of such bytes go: the next run could only read them and believe.
+            self.sync_failed.store(true, Ordering::Release);
+            self.fail(error.clone());
+            if let Some(journal) = &mut lock(&self.progress).journal {
+                let _ = self.disk.cut_control(&mut journal.file, journal.snapshot_len);
+            }
+        })
+    }
+
+    /// Stops taking bytes, and waits until the writing thread is done.
+    pub(super) fn stop_taking(&self) {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        let waiting = std::mem::take(&mut queue.jobs);
+        while queue.draining {
+            queue = self.drained.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(queue);
+        drop(waiting);
     }
 }

@@ -1,0 +1,180 @@
+//! The proof by cutting: after a crash at any moment, the control file claims nothing that is not there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytehaul_integrity::{Algorithm, Hasher, crc32c};
+
+use super::model::{Crash, Disk, Event, Op, Recorder};
+use super::{Numbers, claim, filled, object};
+use crate::witness::Name;
+use crate::{Allocation, Budget, Conflict, Error, Identity, Keep, Layout, Resume, StartOptions, Writer, control};
+
+/// Objects are named by their URL; each has its own bytes.
+const OBJECTS: [(&str, u8); 2] = [("https://a.example/one", 0x00), ("https://a.example/two", 0xa5)];
+const LEN: u64 = 96 << 10;
+const WRITE: u64 = 3000;
+const WRONG: std::ops::Range<u64> = 20_000..21_000;
+const WRONG_SALT: u8 = 0x3c;
+
+fn options(object: usize, keep: Keep, allocation: Allocation) -> StartOptions {
+    StartOptions {
+        identity: Identity { url: OBJECTS[object].0.into(), ..Identity::default() },
+        len: Some(LEN),
+        piece_size: 8 << 10,
+        allocation,
+        keep,
+        digest: Some(Algorithm::Sha256),
+        save_every: Duration::from_millis(10),
+    }
+}
+
+/// Writes those of the chunks that `which` chooses, in a random order and with pauses in which snapshots fall.
+async fn write(writer: &Writer, salt: u8, numbers: &mut Numbers, which: impl Fn(u64) -> bool) {
+    let budget = Budget::new(16 << 10);
+    let mut starts: Vec<u64> = (0..LEN).step_by(WRITE as usize).filter(|&start| which(start / WRITE)).collect();
+    while !starts.is_empty() {
+        let start = starts.swap_remove(numbers.below(starts.len() as u64) as usize);
+        let bytes = object(salt, start..LEN.min(start + WRITE));
+        writer.submit(start, filled(&budget, &bytes).await);
+        if numbers.below(4) == 0 {
+            tokio::time::sleep(Duration::from_millis(numbers.below(12))).await;
+        }
+    }
+}
+
+/// One object is begun and given up, another is written in two runs, with bytes that turn out wrong, and published.
+async fn story(target: &Path, numbers: &mut Numbers, allocation: Allocation) -> Vec<Event> {
+    let recorder = Arc::new(Recorder::default());
+    recorder.part_is_made();
+    let writer = claim(target, &recorder).start(options(0, Keep::Nothing, allocation)).unwrap();
+    write(&writer, OBJECTS[0].1, numbers, |chunk| chunk % 3 == 0).await;
+    if numbers.coin() {
+        writer.save().await.unwrap();
+    }
+    writer.close().await.unwrap();
+
+    let writer = claim(target, &recorder).start(options(1, Keep::Nothing, allocation)).unwrap();
+    let salt = OBJECTS[1].1;
+    writer.submit(WRONG.start, filled(&Budget::default(), &object(WRONG_SALT, WRONG)).await);
+    write(&writer, salt, numbers, |chunk| chunk % 2 == 0).await;
+    writer.invalidate(WRONG).await.unwrap();
+    recorder.note(PROVEN_WRONG);
+    writer.close().await.unwrap();
+
+    let again = claim(target, &recorder);
+    assert_eq!(again.left().unwrap().identity.url, OBJECTS[1].0);
+    assert_eq!(again.left().unwrap().refuted, 0);
+    let writer = again.start(options(1, Keep::Left, allocation)).unwrap();
+    write(&writer, salt, numbers, |_| true).await;
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(&object(salt, 0..LEN));
+    let finished = writer.finish(Some(hasher.finish()), LEN).await.unwrap();
+    assert_eq!(std::fs::read(finished.path).unwrap(), object(salt, 0..LEN));
+    recorder.events()
+}
+
+/// What the bytes may be, for each object.
+struct Expected {
+    objects: [Vec<u8>; 2],
+    wrong: Vec<u8>,
+}
+
+/// Crashes after these events, and looks at what a next run would find.
+fn check(events: &[Event], disk: &Disk, crash: Crash, numbers: &mut Numbers, expected: &Expected) {
+    let directory = tempfile::tempdir_in(in_memory()).unwrap();
+    let layout = Layout::beside(&directory.path().join("target")).unwrap();
+    disk.crash(crash, numbers, &layout);
+    let may_be_wrong = !events.iter().any(|event| matches!(event, Event::Note(PROVEN_WRONG)));
+
+    if let Ok(published) = std::fs::read(&layout.target) {
+        assert!(published == expected.objects[1], "the target is whole or not there");
+    }
+    let part = std::fs::read(&layout.part).unwrap_or_default();
+    let snapshot = std::fs::read(&layout.control).ok().and_then(|bytes| control::decode(&bytes).ok());
+    if let Some(contents) = snapshot.filter(|_| layout.part.exists()) {
+        for segment in &contents.segments {
+            let bytes = part.get(segment.start as usize..segment.end() as usize);
+            assert_eq!(bytes.map(crc32c), Some(segment.crc), "the snapshot claims {:?} truly", segment.range());
+        }
+    }
+    let claim = match crate::claim(&layout.target, Conflict::Refuse, Resume::Continue) {
+        Ok(claim) => claim,
+        Err(error) => {
+            assert!(matches!(error, Error::TargetExists { .. }) && layout.target.exists(), "{error}");
+            return;
+        }
+    };
+    let left = claim.left();
+    for range in left.iter().flat_map(|left| left.durable.clone()) {
+        let url = &left.unwrap().identity.url;
+        let object = OBJECTS.iter().position(|(name, _)| name == url).expect("one of the objects");
+        let range = range.start as usize..range.end as usize;
+        if part[range.clone()] == expected.objects[object][range.clone()] {
+            continue;
+        }
+        for at in range {
+            let wrong = may_be_wrong && WRONG.contains(&(at as u64)) && part[at] == expected.wrong[at];
+            assert!(wrong || part[at] == expected.objects[object][at], "byte {at} of {url}");
+        }
+    }
+    if crash == Crash::Kill {
+        let kept = left.map_or(0, |left| left.durable.iter().map(|range| range.end - range.start).sum());
+        assert!(kept >= recorded(events), "a kill loses nothing that was recorded: {kept}");
+    }
+}
+
+/// Bytes of the present run whose record had been written, leaving the invalidated ones aside.
+fn recorded(events: &[Event]) -> u64 {
+    let (mut written, mut noted) = (0u64, 0u64);
+    for event in events {
+        match event {
+            Event::After(Op::Write { name: Name::Part, data, .. }) => written += data.len() as u64,
+            Event::After(Op::Write { name: Name::Control, .. }) => noted = written,
+            // A run that starts over, or the end.
+            Event::Before(Op::Remove(Name::Control)) => (written, noted) = (0, 0),
+            Event::Before(_) | Event::After(_) | Event::Note(_) => {}
+        }
+    }
+    noted.saturating_sub(WRONG.end - WRONG.start)
+}
+
+async fn cut_everywhere(seed: u64, allocation: Allocation) {
+    let directory = tempfile::tempdir_in(in_memory()).unwrap();
+    let mut numbers = Numbers(seed);
+    let events = story(&directory.path().join("target"), &mut numbers, allocation).await;
+    let snapshots = events.iter().filter(|event| matches!(event, Event::After(Op::Rename { to: Name::Control, .. })));
+    assert!(snapshots.count() > 6, "the story must have snapshots within it");
+    let objects = OBJECTS.map(|(_, salt)| object(salt, 0..LEN));
+    let expected = Expected { objects, wrong: object(WRONG_SALT, 0..LEN) };
+    let mut disk = Disk::default();
+    for (at, event) in events.iter().enumerate() {
+        disk.happen(event);
+        for crash in [Crash::Kill, Crash::PowerCut, Crash::PowerCut] {
+            check(&events[..=at], &disk, crash, &mut numbers, &expected);
+        }
+    }
+}
+
+/// Thousands of small files are made, and none of them needs a disk.
+fn in_memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+#[tokio::test]
+async fn no_crash_makes_the_control_file_lie() {
+    for seed in 0..2 {
+        cut_everywhere(seed, Allocation::None).await;
+    }
+}
+
+#[tokio::test]
+async fn no_crash_makes_the_control_file_lie_with_reserved_space() {
+    for seed in 10..11 {
+        cut_everywhere(seed, Allocation::Prealloc).await;
+    }
+}
+
+const PROVEN_WRONG: &str = "proven wrong";
