@@ -1,0 +1,68 @@
+//! The physical limit: what fetching a file costs when nothing is checked, retried or shown.
+//!
+//! `cargo run --release -p bytehaul-testkit --example limit -- http://127.0.0.1:8080/file -o out -x 8`
+
+mod list;
+mod target;
+mod whole;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use bytehaul_testkit::Usage;
+use clap::Parser;
+
+/// Hand-written HTTP/1.1 over blocking sockets, written where it belongs with positioned writes.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// An `http://` URL on a server that answers HEAD and ranges.
+    #[arg(required_unless_present = "list")]
+    url: Option<String>,
+    /// File of URLs, one a line, fetched over kept-alive connections into the directory `--output`.
+    #[arg(long, conflicts_with_all = ["url", "sync", "sha256", "null"])]
+    list: Option<PathBuf>,
+    /// File, or directory for a list.
+    #[arg(short, long, required_unless_present = "null")]
+    output: Option<PathBuf>,
+    /// Threads with a connection and an equal share each.
+    #[arg(short = 'x', long, default_value_t = 1)]
+    connections: u64,
+    /// Bytes received into before a write; 2 MiB for one connection, 1 MiB for several.
+    #[arg(long)]
+    buffer: Option<usize>,
+    /// Flush the data to the disk at the end.
+    #[arg(long)]
+    sync: bool,
+    /// Compute and print the SHA-256 in the receiving thread (one connection only).
+    #[arg(long)]
+    sha256: bool,
+    /// Receive only, write nothing.
+    #[arg(long)]
+    null: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let began = Instant::now();
+    let fetched = match (&arguments.list, &arguments.url) {
+        (Some(list), _) => list::fetch(list, arguments.output.as_deref(), arguments.connections),
+        (None, Some(url)) => whole::fetch(url, &arguments),
+        (None, None) => unreachable!("clap asks for a URL where there is no list"),
+    };
+    match fetched {
+        Ok(bytes) => {
+            let (wall, usage) = (began.elapsed().as_secs_f64(), Usage::own());
+            println!(
+                "{bytes} bytes, wall {wall:.3} s, cpu {:.3} s",
+                usage.cpu.as_secs_f64()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("limit: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
