@@ -1,2 +1,82 @@
-//! The `bytehaul` command.
-fn main() {}
+//! The `bytehaul` command: arguments in, one exit status out; the transfers themselves are the library's.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod exit;
+mod failure;
+mod input;
+mod job;
+mod logging;
+mod output;
+mod panics;
+mod proxy;
+mod signals;
+mod usage;
+mod values;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command, GetArgs};
+use crate::exit::Exit;
+use crate::output::{Output, to_stderr};
+use crate::signals::Signals;
+
+fn main() -> ExitCode {
+    panics::install();
+    std::panic::catch_unwind(run).unwrap_or(Exit::Other).into()
+}
+
+fn run() -> Exit {
+    match Cli::try_parse().map(|cli| cli.command) {
+        Ok(Command::Get(args)) => get(*args),
+        Ok(Command::Put(args)) => commands::put::run(&args),
+        #[cfg(feature = "demo")]
+        Ok(Command::Demo) => with_runtime(commands::demo::run),
+        Err(error) => usage::report(&error),
+    }
+}
+
+fn get(args: GetArgs) -> Exit {
+    logging::install(args.display.verbose);
+    let display = args.display;
+    let plan = match job::resolve(args, |name| std::env::var(name).ok()) {
+        Ok(plan) => plan,
+        Err(error) => return error.report(),
+    };
+    let output = Output::choose(&display, plan.jobs.len());
+    with_runtime(|signals| commands::get::run(plan, output, signals))
+}
+
+fn with_runtime<F: Future<Output = Exit>>(command: impl FnOnce(Signals) -> F) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            to_stderr(format_args!("bytehaul: start the runtime: {error}"));
+            return Exit::Other;
+        }
+    };
+    let exit = runtime.block_on(async {
+        match Signals::install() {
+            Ok(signals) => command(signals).await,
+            Err(error) => {
+                to_stderr(format_args!("bytehaul: listen for signals: {error}"));
+                Exit::Other
+            }
+        }
+    });
+    // A write to a pipe that nobody reads would keep a runtime that is dropped from ending.
+    runtime.shutdown_background();
+    exit
+}
+
+/// Threads that carry sockets and decisions; disk writes have threads of their own.
+const WORKERS: usize = 2;

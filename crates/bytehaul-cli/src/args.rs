@@ -1,0 +1,344 @@
+//! The arguments as they are typed: their names, forms, defaults and help texts.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::values::{Connections, PositiveSize, PositiveSpan, Rate, Size, Span};
+
+/// Resumable transfers over HTTP with many connections
+#[derive(Parser, Debug)]
+#[command(
+    name = "bytehaul",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Download files
+    ///
+    /// Partial data lies beside the target and never at it; the target appears when the file is complete and
+    /// verified. The same command run again resumes.
+    Get(Box<GetArgs>),
+    /// Upload a file (not supported by this version)
+    Put(Box<PutArgs>),
+    /// Show a download that is killed half-way and resumed; needs no network
+    #[cfg(feature = "demo")]
+    Demo,
+}
+
+/// What `get` takes.
+#[derive(Args, Debug)]
+pub(crate) struct GetArgs {
+    /// What to download
+    #[arg(value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+
+    /// Target of a single URL; `-` writes the bytes to stdout, in order [default: an automatic name]
+    #[arg(short, long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Where automatic names go: Content-Disposition, then the URL's last segment, then `download`
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// URLs, one a line, `#` starts a comment line; `-` is stdin
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) input_file: Option<PathBuf>,
+
+    /// Files at once
+    #[arg(short, long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: u16,
+
+    /// Connections per file, at most; `auto` decides and adapts
+    #[arg(short = 'x', long, value_name = "N", default_value = "auto")]
+    pub(crate) connections: Connections,
+
+    /// Unit of assignment and of the resume map [default: automatic]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) piece_size: Option<PositiveSize>,
+
+    /// Smaller files use one connection
+    #[arg(long, value_name = "SIZE", default_value = "10M")]
+    pub(crate) min_split_size: Size,
+
+    /// Whether the space is reserved before the first byte
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Allocation::Prealloc)]
+    pub(crate) file_allocation: Allocation,
+
+    /// Ignore what an earlier run left
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+
+    /// Replace an existing target, after the new one is complete and verified
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+
+    /// Further source of the same file, repeatable (not supported by this version)
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// What `put` takes.
+#[derive(Args, Debug)]
+pub(crate) struct PutArgs {
+    /// What to upload; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where to
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+
+    /// How to upload [default: by the URL's scheme]
+    #[arg(long, value_enum)]
+    pub(crate) protocol: Option<Protocol>,
+
+    /// Bytes of one part [default: automatic]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) part_size: Option<PositiveSize>,
+
+    /// Parts at once, at most
+    #[arg(short = 'x', long, value_name = "N", default_value = "auto")]
+    pub(crate) connections: Connections,
+
+    /// Presigned plan as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// Bucket in the host name, with an own S3 endpoint too
+    #[arg(long)]
+    pub(crate) virtual_host: bool,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+
+    #[command(flatten)]
+    pub(crate) display: DisplayArgs,
+}
+
+/// Checksum, rate and retries: the same for both directions.
+#[derive(Args, Debug)]
+pub(crate) struct TransferArgs {
+    /// What the file must hash to: sha-256, sha-512, sha-1, md5, crc32c, crc64nvme, crc64 or blake3; hex or base64
+    #[arg(long, value_name = "ALGO=VALUE")]
+    pub(crate) checksum: Option<String>,
+
+    /// Bytes a second over all connections and files, such as 500K or 2M [default: none]
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit_rate: Option<Rate>,
+
+    /// Failures in a row without progress before giving up
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(crate) retries: u32,
+
+    /// Wait before the first retry; doubles with each further one, and a server's Retry-After wins
+    #[arg(long, value_name = "DUR", default_value = "1s")]
+    pub(crate) retry_delay: Span,
+}
+
+/// How servers are reached.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Network")]
+pub(crate) struct NetworkArgs {
+    /// Time for one attempt to connect
+    #[arg(long, value_name = "DUR", default_value = "10s")]
+    pub(crate) connect_timeout: PositiveSpan,
+
+    /// Longest time without a byte
+    #[arg(long, value_name = "DUR", default_value = "30s")]
+    pub(crate) read_timeout: PositiveSpan,
+
+    /// Request header, repeatable; sent to the origin of the URL only
+    #[arg(short = 'H', long, value_name = "K: V")]
+    pub(crate) header: Vec<String>,
+
+    /// Proxy for every request (not supported by this version)
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+
+    /// Hosts that are reached without a proxy, separated by commas; in place of NO_PROXY
+    #[arg(long, value_name = "LIST")]
+    pub(crate) no_proxy: Option<String>,
+
+    /// Name server in place of the system's, repeatable
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub(crate) dns_server: Vec<String>,
+
+    /// Use IPv4 only
+    #[arg(long)]
+    pub(crate) no_ipv6: bool,
+
+    /// Trust the certificates in this PEM file as well as the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Option<PathBuf>,
+
+    /// Do not check the server's certificate (not supported by this version)
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// Client certificate (not supported by this version)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// Key of the client certificate (not supported by this version)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Args, Clone, Copy, Debug)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct DisplayArgs {
+    /// JSON lines on stdout, one event a line
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Show errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// More detail; twice for all of it
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Allocation {
+    /// The file grows as data arrives
+    None,
+    /// The space is reserved first, so a full disk is found before the first byte
+    Prealloc,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Protocol {
+    Form,
+    Put,
+    Tus,
+    S3,
+    Azure,
+    Oss,
+    Presigned,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn get(line: &str) -> Result<Box<GetArgs>, clap::Error> {
+        let words = ["bytehaul", "get"]
+            .into_iter()
+            .chain(line.split_whitespace());
+        Cli::try_parse_from(words).map(|cli| match cli.command {
+            Command::Get(args) => args,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_documented_ones() {
+        let args = get("http://h/").unwrap();
+        assert_eq!(args.dir, PathBuf::from("."));
+        assert_eq!(args.jobs, 4);
+        assert_eq!(args.connections, Connections::Auto);
+        assert_eq!(args.piece_size, None);
+        assert_eq!(args.min_split_size, Size(10 << 20));
+        assert_eq!(args.file_allocation, Allocation::Prealloc);
+        assert_eq!(args.transfer.retries, 5);
+        assert_eq!(args.transfer.retry_delay.0.as_millis(), 1_000);
+        assert_eq!(args.transfer.limit_rate, None);
+        assert_eq!(args.network.connect_timeout.0.as_secs(), 10);
+        assert_eq!(args.network.read_timeout.0.as_secs(), 30);
+        assert!(!args.no_resume && !args.overwrite && !args.display.json && !args.display.quiet);
+    }
+
+    #[test]
+    fn every_option_of_the_contract_parses() {
+        for line in [
+            "-o a http://h/",
+            "--output - http://h/",
+            "-d /tmp http://h/ http://i/",
+            "--dir /tmp -i list",
+            "--input-file -",
+            "-j 8 --jobs 2 http://h/",
+            "-x auto http://h/",
+            "--connections 16 http://h/",
+            "--piece-size 1M --min-split-size 0 --file-allocation none http://h/",
+            "--no-resume --overwrite http://h/",
+            "--checksum sha-256=00 http://h/",
+            "--limit-rate 500K --retries 0 --retry-delay 100ms http://h/",
+            "--connect-timeout 5s --read-timeout 2m http://h/",
+            "-H A:b --header C:d http://h/",
+            "--proxy socks5h://u:p@h:1 --no-proxy a,b http://h/",
+            "--dns-server 1.1.1.1 --dns-server [::1]:53 --no-ipv6 http://h/",
+            "--cacert f --insecure --cert f --key f http://h/",
+            "--mirror http://a/ --mirror http://b/ http://h/",
+            "--json -q http://h/",
+            "-vv http://h/",
+        ] {
+            let parsed = get(line);
+            // `-j 8 --jobs 2` names one option twice, which is the one line here that must fail.
+            assert_eq!(
+                parsed.is_ok(),
+                !line.contains("-j 8"),
+                "{line}: {:?}",
+                parsed.err()
+            );
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for line in [
+            "-j 0 http://h/",
+            "-j x http://h/",
+            "-x 0 http://h/",
+            "--piece-size 0 http://h/",
+            "--min-split-size 10Q http://h/",
+            "--file-allocation maybe http://h/",
+            "--limit-rate fast http://h/",
+            "--retries -1 http://h/",
+            "--retry-delay soon http://h/",
+            "--connect-timeout 0s http://h/",
+            "--no-such-option http://h/",
+            "-q -v http://h/",
+        ] {
+            assert!(get(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn put_parses_with_the_shared_options() {
+        let line = "bytehaul put --protocol s3 --part-size 8M -x 4 --plan p -H A:b --json file s3://bucket/key";
+        assert!(matches!(
+            Cli::try_parse_from(line.split(' ')).unwrap().command,
+            Command::Put(_)
+        ));
+    }
+}

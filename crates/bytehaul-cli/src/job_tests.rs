@@ -1,0 +1,242 @@
+//! What each argument becomes, and which arguments are refused before anything is tried.
+
+use clap::Parser;
+
+use super::*;
+use crate::args::{Cli, Command};
+
+fn plan_with(words: &[&str], environment: &[(&str, &str)]) -> Result<Plan, String> {
+    let words = ["bytehaul", "get"].iter().chain(words);
+    let Command::Get(args) = Cli::try_parse_from(words).unwrap().command else {
+        panic!("get was asked for")
+    };
+    let variable = |name: &str| {
+        environment
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| (*v).to_owned())
+    };
+    resolve(*args, variable).map_err(|error| error.to_string())
+}
+
+fn plan(words: &[&str]) -> Result<Plan, String> {
+    plan_with(words, &[])
+}
+
+fn spec(words: &[&str]) -> DownloadSpec {
+    plan(words).unwrap().jobs.remove(0).spec
+}
+
+#[test]
+fn defaults_are_the_librarys() {
+    let ours = spec(&["http://h/f"]);
+    assert_eq!(
+        format!("{ours:?}"),
+        format!("{:?}", DownloadSpec::new("http://h/f"))
+    );
+    let plan = plan(&["http://h/f"]).unwrap();
+    assert_eq!((plan.at_once, plan.destination), (4, Destination::Files));
+}
+
+#[test]
+fn each_option_reaches_its_field() {
+    let spec = spec(&[
+        "-x",
+        "8",
+        "--piece-size",
+        "2M",
+        "--min-split-size",
+        "1K",
+        "--file-allocation",
+        "none",
+        "--no-resume",
+        "--overwrite",
+        "--retries",
+        "9",
+        "--retry-delay",
+        "250ms",
+        "-H",
+        "A: b ",
+        "-H",
+        "C:",
+        "--checksum",
+        "md5=d41d8cd98f00b204e9800998ecf8427e",
+        "-o",
+        "out",
+        "http://h/f",
+    ]);
+    assert_eq!(spec.max_connections, 8);
+    assert_eq!(spec.piece_size, 2 << 20);
+    assert_eq!(spec.min_split_size, 1 << 10);
+    assert_eq!(spec.file_allocation, FileAllocation::None);
+    assert!(!spec.resume);
+    assert_eq!(spec.overwrite, Overwrite::Replace);
+    assert_eq!(spec.max_retries, 9);
+    assert_eq!(spec.retry_base_delay.as_millis(), 250);
+    assert_eq!(
+        spec.headers,
+        [
+            ("A".to_owned(), "b".to_owned()),
+            ("C".to_owned(), String::new())
+        ]
+    );
+    assert!(matches!(spec.checksum, Some(Checksum::Md5(_))));
+    assert_eq!(spec.output_path, Some("out".into()));
+    assert_eq!(spec.url, "http://h/f");
+}
+
+#[test]
+fn the_target_lies_in_the_directory() {
+    let check =
+        |words: &[&str], expected: &str| assert_eq!(spec(words).output_path, Some(expected.into()));
+    check(&["-o", "a", "http://h/"], "a");
+    check(&["-o", "a", "-d", "/d", "http://h/"], "/d/a");
+    check(&["-o", "/x/a", "-d", "/d", "http://h/"], "/x/a");
+    assert_eq!(
+        spec(&["-d", "/d", "http://h/"]).output_dir,
+        PathBuf::from("/d")
+    );
+    assert_eq!(
+        plan(&["-o", "-", "-d", "/d", "http://h/"])
+            .unwrap()
+            .destination,
+        Destination::Stdout
+    );
+}
+
+#[test]
+fn wrong_arguments_are_named() {
+    let check = |words: &[&str], expected: &str| {
+        let error = plan(words).unwrap_err();
+        assert!(
+            error.contains(expected) && error.starts_with("bytehaul: "),
+            "{words:?}: {error}"
+        );
+    };
+    check(&[], "there is no URL");
+    check(&["h/f"], "the scheme is missing");
+    check(&["h/f"], "hint: did you mean https://h/f");
+    check(&["localhost:80/f"], "has the scheme 'localhost'");
+    check(&["ftp://h/f"], "has the scheme 'ftp'");
+    check(&["http://"], "is not a URL");
+    check(&["http://h:99999/"], "is not a URL");
+    check(&["s3://b/k"], "s3:// is not supported by this version");
+    check(
+        &["-o", "a", "http://h/1", "http://h/2"],
+        "--output names one target, and there are 2 URLs",
+    );
+    check(&["-o", "", "http://h/1"], "--output needs a path");
+    check(&["-o", "-", "--json", "http://h/1"], "both write to stdout");
+    check(&["--checksum", "md5=00", "http://h/"], "md5");
+    check(&["--checksum", "sha-256", "http://h/"], "checksum");
+    check(&["--checksum", "nonsense=00", "http://h/"], "checksum");
+    check(&["-H", "no colon", "http://h/"], "no colon");
+    check(&["-H", "a b: c", "http://h/"], "is not a header name");
+    check(&["-H", ": c", "http://h/"], "is not a header name");
+    check(&["-H", "a: c\r\nd: e", "http://h/"], "control character");
+    check(
+        &["--dns-server", "one.one.one.one", "http://h/"],
+        "name server",
+    );
+    check(
+        &["--dns-server", "1.1.1.1:99999", "http://h/"],
+        "name server",
+    );
+    check(&["--cacert", "/no/such/file", "http://h/"], "/no/such/file");
+    check(&["-i", "/no/such/file"], "/no/such/file");
+}
+
+#[test]
+fn a_checksum_is_that_of_one_file() {
+    let md5 = "md5=d41d8cd98f00b204e9800998ecf8427e";
+    assert!(plan(&["--checksum", md5, "http://h/1"]).is_ok());
+    assert!(
+        plan(&["--checksum", md5, "http://h/1", "http://h/2"])
+            .unwrap_err()
+            .contains("2 URLs")
+    );
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    for (option, value) in [
+        ("--proxy", Some("http://u:secret@p:1")),
+        ("--insecure", None),
+        ("--cert", Some("c")),
+        ("--key", Some("k")),
+        ("--mirror", Some("http://m/")),
+    ] {
+        let words: Vec<&str> = [option]
+            .into_iter()
+            .chain(value)
+            .chain(["http://h/"])
+            .collect();
+        let error = plan(&words).unwrap_err();
+        assert_eq!(
+            error,
+            format!("bytehaul: {option} is not supported by this version\n")
+        );
+    }
+}
+
+#[test]
+fn no_secret_is_repeated() {
+    for words in [
+        &["http://u:topsecret@h:99999/"][..],
+        &["ftp://u:topsecret@h/f?sig=topsecret"],
+        &["u:topsecret@h/f?token=topsecret"],
+        &["-H", "Authorization Bearer topsecret", "http://h/"],
+        &["-H", "Authorization: topsecret\n", "-o", "", "http://h/"],
+        &["http://u:topsecret@h/1", "-o", "-", "--json"],
+    ] {
+        let error = plan(words).unwrap_err();
+        assert!(!error.contains("topsecret"), "{error}");
+    }
+    let plan = plan(&["http://u:topsecret@h/f", "-H", "Authorization: topsecret"]).unwrap();
+    assert!(!format!("{plan:?}").contains("topsecret"), "{plan:?}");
+}
+
+#[test]
+fn a_proxy_of_the_environment_is_not_passed_by() {
+    let environment = [("http_proxy", "http://u:topsecret@p:1")];
+    let error = plan_with(&["http://h/f"], &environment).unwrap_err();
+    assert!(
+        error.contains("http_proxy") && error.contains("hint: connect directly with --no-proxy h"),
+        "{error}"
+    );
+    assert!(!error.contains("topsecret"));
+    assert!(plan_with(&["https://h/f"], &environment).is_ok());
+    assert!(plan_with(&["http://h/f", "--no-proxy", "h"], &environment).is_ok());
+}
+
+#[test]
+fn name_servers() {
+    let check = |text: &str, expected: &str| {
+        assert_eq!(dns_server(text).unwrap(), expected.parse().unwrap());
+    };
+    check("1.1.1.1", "1.1.1.1:53");
+    check("1.1.1.1:5353", "1.1.1.1:5353");
+    check("::1", "[::1]:53");
+    check("[::1]:54", "[::1]:54");
+}
+
+#[test]
+fn lists_of_urls_follow_the_typed_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let list = dir.path().join("list");
+    std::fs::write(&list, "# two\nhttp://h/2\n\nhttp://h/3\n").unwrap();
+    let plan = plan(&["http://h/1", "-i", list.to_str().unwrap()]).unwrap();
+    let urls: Vec<_> = plan.jobs.iter().map(|job| job.url.as_str()).collect();
+    assert_eq!(urls, ["http://h/1", "http://h/2", "http://h/3"]);
+}
+
+#[test]
+fn short_names() {
+    let check = |path: Option<&str>, url: &str, expected: &str| {
+        assert_eq!(short_name(path.map(Path::new), url), expected);
+    };
+    check(Some("/a/b.iso"), "http://h/x", "b.iso");
+    check(None, "http://h/a/x.iso?sig=…", "x.iso");
+    check(None, "http://h/a/", "a");
+    check(None, "http://h/", "h");
+}

@@ -1,0 +1,275 @@
+//! Progress bars on a terminal: one for each file that is under way, and one for all when there are several.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::human::{Bytes, Time};
+use super::{File, summary, to_stderr};
+use crate::failure::Failure;
+use crate::job::short_name;
+
+/// Time between two looks at the downloads.
+pub(crate) const PERIOD: Duration = Duration::from_millis(100);
+
+#[derive(Debug)]
+pub(crate) struct Bars {
+    all: MultiProgress,
+    /// Files that were seen under way; one that ends between two looks never gets a bar.
+    running: BTreeMap<usize, Running>,
+    total: Option<Total>,
+}
+
+#[derive(Debug)]
+struct Running {
+    bar: ProgressBar,
+    received: u64,
+    total: Option<u64>,
+    rate: u64,
+}
+
+/// The bar below the others, which counts files.
+#[derive(Debug)]
+struct Total {
+    bar: ProgressBar,
+    files: usize,
+    ended: usize,
+    /// Bytes of the files that have ended.
+    bytes: u64,
+}
+
+impl Bars {
+    pub(crate) fn new(files: usize) -> Self {
+        let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+        let total = (files > 1).then(|| {
+            let bar = all.add(ProgressBar::new(files as u64).with_style(total_style()));
+            Total {
+                bar,
+                files,
+                ended: 0,
+                bytes: 0,
+            }
+        });
+        Self {
+            all,
+            running: BTreeMap::new(),
+            total,
+        }
+    }
+
+    pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
+        let running = self.running.entry(file.number).or_insert_with(|| Running {
+            bar: add_bar(&self.all, self.total.as_ref()),
+            received: 0,
+            total: None,
+            rate: 0,
+        });
+        running.received = progress.received;
+        running.rate = progress.rate;
+        if let Some(total) = progress.total.filter(|total| running.total != Some(*total)) {
+            running.total = Some(total);
+            running.bar.set_style(file_style());
+            running.bar.set_length(total);
+        }
+        running
+            .bar
+            .set_prefix(fitted(short_name(progress.path.as_deref(), file.url)));
+        running.bar.set_message(message(progress));
+        running.bar.set_position(progress.received);
+    }
+
+    pub(crate) fn totals(&mut self) {
+        let Some(total) = &self.total else { return };
+        let received: u64 = self.running.values().map(|running| running.received).sum();
+        let rate: u64 = self.running.values().map(|running| running.rate).sum();
+        let mut text = format!("{}  {}/s", Bytes(total.bytes + received), Bytes(rate));
+        if let Some(left) = self.time_left(total, rate) {
+            text.push_str(&format!("  {} left", Time(left)));
+        }
+        total.bar.set_message(text);
+        total.bar.set_position(total.ended as u64);
+    }
+
+    pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
+        self.remove(file, outcome.bytes);
+        self.line(&summary(outcome));
+    }
+
+    pub(crate) fn failed(&mut self, file: File<'_>, failure: &Failure) {
+        self.remove(file, 0);
+        self.line(&failure.to_string());
+    }
+
+    pub(crate) fn stopped(&mut self, file: File<'_>) {
+        self.remove(file, 0);
+    }
+
+    /// Writes a line above the bars.
+    pub(crate) fn line(&self, text: &str) {
+        self.all.suspend(|| to_stderr(text));
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.running.clear();
+        self.total = None;
+        // The bars are a sign of work, so none stays behind; a terminal that is gone is no failure.
+        let _ = self.all.clear();
+    }
+
+    fn remove(&mut self, file: File<'_>, bytes: u64) {
+        if let Some(running) = self.running.remove(&file.number) {
+            running.bar.finish_and_clear();
+            self.all.remove(&running.bar);
+        }
+        if let Some(total) = &mut self.total {
+            total.ended += 1;
+            total.bytes += bytes;
+        }
+    }
+
+    /// Time to the end of all files, once every one of them has begun and has said how long it is.
+    fn time_left(&self, total: &Total, rate: u64) -> Option<Duration> {
+        if rate == 0 || total.ended + self.running.len() < total.files {
+            return None;
+        }
+        let missing = self
+            .running
+            .values()
+            .map(|running| Some(running.total?.saturating_sub(running.received)));
+        let missing: Option<u64> = missing.sum();
+        Some(Duration::from_secs(missing? / rate))
+    }
+}
+
+fn add_bar(all: &MultiProgress, total: Option<&Total>) -> ProgressBar {
+    let bar = ProgressBar::no_length().with_style(open_style());
+    match total {
+        Some(total) => all.insert_before(&total.bar, bar),
+        None => all.add(bar),
+    }
+}
+
+fn message(progress: &ProgressSnapshot) -> String {
+    let mut text = Bytes(progress.received).to_string();
+    if let Some(total) = progress.total {
+        text.push_str(&format!(" of {}", Bytes(total)));
+    }
+    match progress.state {
+        DownloadState::Pending | DownloadState::Connecting => text.push_str("  connecting"),
+        DownloadState::Finishing => text.push_str("  verifying"),
+        _ => {
+            text.push_str(&format!("  {}/s", Bytes(progress.rate)));
+            if let Some(eta) = progress.eta {
+                text.push_str(&format!("  {} left", Time(eta)));
+            }
+            if progress.connections > 0 {
+                text.push_str(&format!("  {} conn", progress.connections));
+            }
+        }
+    }
+    text
+}
+
+/// The name cut to the width of its column, and without characters that would move the cursor.
+fn fitted(name: &str) -> String {
+    let name: Vec<char> = name
+        .chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect();
+    if name.len() <= NAME_WIDTH {
+        return name.into_iter().collect();
+    }
+    let tail = &name[name.len() - NAME_TAIL..];
+    let head = &name[..NAME_WIDTH - NAME_TAIL - 1];
+    head.iter().chain(&['…']).chain(tail).collect()
+}
+
+fn file_style() -> ProgressStyle {
+    style("{prefix:24!} {wide_bar} {percent:>3}%  {msg}")
+}
+
+/// For a file whose length is not known.
+fn open_style() -> ProgressStyle {
+    style("{prefix:24!} {spinner}  {msg}")
+}
+
+fn total_style() -> ProgressStyle {
+    style("files {pos}/{len:18} {wide_bar}       {msg}")
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .expect("a constant template is well formed")
+        .progress_chars("━╸─")
+}
+
+const NAME_WIDTH: usize = 24;
+const NAME_TAIL: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_well_formed() {
+        let _ = (file_style(), open_style(), total_style());
+    }
+
+    #[test]
+    fn long_names_keep_their_ends() {
+        assert_eq!(fitted("short.iso"), "short.iso");
+        let long = fitted("a-very-long-name-of-a-file-2026.tar.gz");
+        assert_eq!(long, "a-very-long-nam…6.tar.gz");
+        assert_eq!(long.chars().count(), NAME_WIDTH);
+        assert_eq!(fitted("a\u{1b}[2Jb"), "a?[2Jb");
+    }
+
+    #[test]
+    fn a_message_says_what_is_known() {
+        let mut progress = ProgressSnapshot::default();
+        assert_eq!(message(&progress), "0 B  connecting");
+        progress.state = DownloadState::Downloading;
+        progress.received = 1 << 20;
+        progress.rate = 1 << 10;
+        progress.connections = 8;
+        assert_eq!(message(&progress), "1.0 MiB  1.0 KiB/s  8 conn");
+        progress.total = Some(2 << 20);
+        progress.eta = Some(Duration::from_secs(90));
+        assert_eq!(
+            message(&progress),
+            "1.0 MiB of 2.0 MiB  1.0 KiB/s  1m 30s left  8 conn"
+        );
+    }
+
+    #[test]
+    fn time_left_needs_every_length() {
+        let mut bars = Bars::new(2);
+        let mut progress = ProgressSnapshot::default();
+        progress.total = Some(100);
+        progress.rate = 10;
+        bars.progress(
+            File {
+                number: 0,
+                url: "http://h/a",
+            },
+            &progress,
+        );
+        let left = |bars: &Bars| bars.time_left(bars.total.as_ref().unwrap(), 10);
+        assert_eq!(left(&bars), None);
+        bars.progress(
+            File {
+                number: 1,
+                url: "http://h/b",
+            },
+            &progress,
+        );
+        assert_eq!(left(&bars), Some(Duration::from_secs(20)));
+        bars.stopped(File {
+            number: 1,
+            url: "http://h/b",
+        });
+        assert_eq!(left(&bars), Some(Duration::from_secs(10)));
+    }
+}

@@ -1,0 +1,217 @@
+//! The events of `--json`: their names and fields are an interface, described in `docs/cli.md`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
+use serde::Serialize;
+
+use super::File;
+use crate::failure::Failure;
+
+/// Time between two progress events of one file.
+pub(crate) const PERIOD: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Default)]
+pub(crate) struct Json {}
+
+impl Json {
+    pub(crate) fn started(&mut self, file: File<'_>) {
+        emit(&Event::Started {
+            file: file.number,
+            url: file.url,
+        });
+    }
+
+    pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
+        emit(&progress_event(file, progress));
+    }
+
+    pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
+        let digest = outcome.digest.as_ref().map(ToString::to_string);
+        emit(&Event::Completed {
+            file: file.number,
+            url: file.url,
+            path: &outcome.path.to_string_lossy(),
+            bytes: outcome.bytes,
+            fetched: outcome.fetched,
+            resumed_from: outcome.resumed_from,
+            digest: digest.as_deref(),
+            elapsed_ms: millis(outcome.elapsed),
+            evidence: outcome.evidence.as_str(),
+            length_verified: outcome.length_verified,
+            retries: outcome.retries,
+            restarts: outcome.restarts,
+            connections: outcome.connections,
+        });
+    }
+
+    pub(crate) fn failed(&mut self, file: File<'_>, failure: &Failure) {
+        emit(&failed_event(file, failure));
+    }
+}
+
+/// One line of output.
+#[derive(Serialize, Debug)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Event<'a> {
+    Started {
+        file: usize,
+        url: &'a str,
+    },
+    Progress {
+        file: usize,
+        url: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+        received: u64,
+        durable: u64,
+        resumed_from: u64,
+        rate: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        eta_ms: Option<u64>,
+        connections: u32,
+        retries: u64,
+        elapsed_ms: u64,
+    },
+    Completed {
+        file: usize,
+        url: &'a str,
+        path: &'a str,
+        bytes: u64,
+        fetched: u64,
+        resumed_from: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<&'a str>,
+        elapsed_ms: u64,
+        evidence: &'a str,
+        length_verified: bool,
+        retries: u64,
+        restarts: u32,
+        connections: u32,
+    },
+    Failed {
+        file: usize,
+        url: &'a str,
+        error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'static str>,
+        code: u16,
+        kind: &'static str,
+        exit_code: u8,
+    },
+}
+
+fn progress_event<'a>(file: File<'a>, progress: &ProgressSnapshot) -> Event<'a> {
+    Event::Progress {
+        file: file.number,
+        url: file.url,
+        path: progress
+            .path
+            .as_ref()
+            .map(|path| path.to_string_lossy().into_owned()),
+        state: state_word(progress.state),
+        total: progress.total,
+        received: progress.received,
+        durable: progress.durable,
+        resumed_from: progress.resumed_from,
+        rate: progress.rate,
+        eta_ms: progress.eta.map(millis),
+        connections: progress.connections,
+        retries: progress.retries,
+        elapsed_ms: millis(progress.elapsed),
+    }
+}
+
+fn failed_event<'a>(file: File<'a>, failure: &'a Failure) -> Event<'a> {
+    Event::Failed {
+        file: file.number,
+        url: file.url,
+        error: &failure.text,
+        hint: failure.hint,
+        code: failure.code,
+        kind: failure.kind,
+        exit_code: failure.exit.code(),
+    }
+}
+
+fn state_word(state: DownloadState) -> &'static str {
+    match state {
+        DownloadState::Pending => "pending",
+        DownloadState::Connecting => "connecting",
+        DownloadState::Downloading => "downloading",
+        DownloadState::Finishing => "finishing",
+        DownloadState::Completed => "completed",
+        DownloadState::Paused => "paused",
+        DownloadState::Cancelled => "cancelled",
+        DownloadState::Failed => "failed",
+        // States that a later library may add.
+        _ => "other",
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn emit(event: &Event<'_>) {
+    let mut line =
+        serde_json::to_vec(event).expect("an event has string keys and no foreign types");
+    line.push(b'\n');
+    // One write a line, so that lines of several writers never mix; a reader that has gone away is no failure.
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(&line);
+    let _ = stdout.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    fn check(event: &Event<'_>, expected: &str) {
+        assert_eq!(serde_json::to_string(event).unwrap(), expected);
+    }
+
+    #[test]
+    fn events_are_the_documented_ones() {
+        let file = File {
+            number: 3,
+            url: "http://h/f",
+        };
+        check(
+            &Event::Started {
+                file: 3,
+                url: file.url,
+            },
+            r#"{"event":"started","file":3,"url":"http://h/f"}"#,
+        );
+        let mut progress = ProgressSnapshot::default();
+        progress.received = 5;
+        progress.eta = Some(Duration::from_millis(1500));
+        check(
+            &progress_event(file, &progress),
+            concat!(
+                r#"{"event":"progress","file":3,"url":"http://h/f","state":"pending","received":5,"durable":0,"#,
+                r#""resumed_from":0,"rate":0,"eta_ms":1500,"connections":0,"retries":0,"elapsed_ms":0}"#
+            ),
+        );
+        let failure = Failure {
+            text: "a \"quoted\" text".into(),
+            hint: Some("do this"),
+            code: 106,
+            kind: "network",
+            exit: Exit::Network,
+        };
+        check(
+            &failed_event(file, &failure),
+            concat!(
+                r#"{"event":"failed","file":3,"url":"http://h/f","error":"a \"quoted\" text","hint":"do this","#,
+                r#""code":106,"kind":"network","exit_code":3}"#
+            ),
+        );
+    }
+}
