@@ -42,7 +42,7 @@ pub struct Buffer {
     data: Vec<u8>,
     capacity: usize,
     shared: Arc<Shared>,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Budget {
@@ -124,7 +124,7 @@ impl Shared {
         let held = self.in_use.fetch_add(capacity, Ordering::Relaxed) + capacity;
         self.peak.fetch_max(held, Ordering::Relaxed);
         let data = self.reuse(capacity, held).unwrap_or_else(|| Vec::with_capacity(capacity));
-        Buffer { data, capacity, shared: Arc::clone(self), _permit: permit }
+        Buffer { data, capacity, shared: Arc::clone(self), permit }
     }
 
     /// A kept buffer of just this capacity; kept ones that would lift the memory over the budget are let go.
@@ -204,12 +204,33 @@ impl Buffer {
     pub fn truncate(&mut self, len: usize) {
         self.data.truncate(len);
     }
+
+    /// Gives back the part of the budget that is not filled, for bytes that will be held for long. Copies them when there
+    /// is such a part. At least one byte stays.
+    pub fn shrink(&mut self) {
+        let capacity = self.data.len().max(1);
+        if capacity == self.capacity {
+            return;
+        }
+        let small = self.data.as_slice().to_vec();
+        let surplus = self.permit.split(self.capacity - capacity);
+        self.shared.in_use.fetch_sub(self.capacity - capacity, Ordering::Relaxed);
+        self.capacity = capacity;
+        self.shared.keep(std::mem::replace(&mut self.data, small));
+        drop(surplus);
+    }
 }
 
 impl Deref for Buffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
         &self.data
     }
 }

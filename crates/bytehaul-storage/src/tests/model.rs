@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::Numbers;
 use crate::witness::{Change, Name, Witness};
@@ -14,8 +15,10 @@ use crate::{Layout, lock};
 pub(super) enum Event {
     Before(Op),
     After(Op),
-    /// Something that the test notes itself.
-    Note(&'static str),
+    /// The test has been told that bytes were proven wrong and are claimed no more.
+    ProvenWrong,
+    /// The test has been told that so many bytes are durable.
+    Saved(u64),
 }
 
 #[derive(Debug, Clone)]
@@ -33,8 +36,8 @@ pub(super) enum Op {
 pub(super) struct Recorder(Mutex<Vec<Event>>);
 
 impl Recorder {
-    pub(super) fn note(&self, note: &'static str) {
-        lock(&self.0).push(Event::Note(note));
+    pub(super) fn note(&self, event: Event) {
+        lock(&self.0).push(event);
     }
 
     /// The part file is made by claiming, before there is anything to watch.
@@ -50,6 +53,10 @@ impl Recorder {
 impl Witness for Recorder {
     fn before(&self, change: Change<'_>) -> io::Result<()> {
         lock(&self.0).push(Event::Before(Op::of(change)));
+        if matches!(change, Change::Sync(_)) {
+            // As long as a disk takes, so that writing goes on beside it.
+            std::thread::sleep(Duration::from_millis(4));
+        }
         Ok(())
     }
 
@@ -90,7 +97,8 @@ pub(super) struct Disk {
     files: Vec<FileState>,
     names: Names,
     durable_names: Names,
-    pending_names: Vec<Names>,
+    /// The names after each unsynced change, and which one it removed.
+    pending_names: Vec<(Names, Option<Name>)>,
     /// What a sync that has begun will make durable.
     syncing: BTreeMap<Name, (usize, Vec<usize>)>,
     syncing_names: usize,
@@ -114,23 +122,35 @@ impl Disk {
         match event {
             Event::Before(op) => self.before(op),
             Event::After(op) => self.after(op),
-            Event::Note(_) => {}
+            Event::ProvenWrong | Event::Saved(_) => {}
         }
     }
 
     /// Puts what is left after a crash into a real directory.
     pub(super) fn crash(&self, crash: Crash, numbers: &mut Numbers, layout: &Layout) {
         let names = match crash {
-            Crash::Kill => &self.names,
-            Crash::PowerCut => match numbers.below(self.pending_names.len() as u64 + 1) as usize {
-                0 => &self.durable_names,
-                kept => &self.pending_names[kept - 1],
-            },
+            Crash::Kill => self.names.clone(),
+            Crash::PowerCut => self.names_after_power_cut(numbers),
         };
         for (name, file) in names {
-            let bytes = self.files[*file].left(crash, numbers);
-            std::fs::write(path(layout, *name), bytes).unwrap();
+            let bytes = self.files[file].left(crash, numbers);
+            std::fs::write(path(layout, name), bytes).unwrap();
         }
+    }
+
+    fn names_after_power_cut(&self, numbers: &mut Numbers) -> Names {
+        let kept = numbers.below(self.pending_names.len() as u64 + 1) as usize;
+        let mut names = match kept {
+            0 => self.durable_names.clone(),
+            kept => self.pending_names[kept - 1].0.clone(),
+        };
+        // A removal may overtake what was done to other names before it.
+        for removed in self.pending_names[kept..].iter().filter_map(|(_, removed)| *removed) {
+            if numbers.coin() {
+                names.remove(&removed);
+            }
+        }
+        names
     }
 
     fn before(&mut self, op: &Op) {
@@ -168,23 +188,24 @@ impl Disk {
             }
             Op::Create(name) => {
                 self.files.push(FileState::default());
-                self.rename(|names, file| _ = names.insert(*name, file));
+                self.rename(None, |names, file| _ = names.insert(*name, file));
             }
-            Op::Rename { from, to } => self.rename(|names, _| {
+            Op::Rename { from, to } => self.rename(None, |names, _| {
                 let file = names.remove(from).expect("a name that is there");
                 names.insert(*to, file);
             }),
-            Op::Remove(name) => self.rename(|names, _| _ = names.remove(name)),
+            Op::Remove(name) => self.rename(Some(*name), |names, _| _ = names.remove(name)),
             Op::SyncDirectory => {
-                let done: Vec<Names> = self.pending_names.drain(..self.syncing_names).collect();
-                self.durable_names = done.into_iter().next_back().unwrap_or(std::mem::take(&mut self.durable_names));
+                if let Some((names, _)) = self.pending_names.drain(..self.syncing_names).next_back() {
+                    self.durable_names = names;
+                }
             }
         }
     }
 
-    fn rename(&mut self, change: impl FnOnce(&mut Names, usize)) {
+    fn rename(&mut self, removed: Option<Name>, change: impl FnOnce(&mut Names, usize)) {
         change(&mut self.names, self.files.len() - 1);
-        self.pending_names.push(self.names.clone());
+        self.pending_names.push((self.names.clone(), removed));
     }
 }
 

@@ -141,7 +141,8 @@ impl Writer {
         lock(&self.shared.progress).segments.piece_size()
     }
 
-    /// Takes `range` for not written, because its bytes have been proven wrong. On return no crash brings them back.
+    /// Takes `range` for not written, because its bytes have been proven wrong. On return no crash brings them back, and
+    /// the right ones may be submitted.
     ///
     /// # Errors
     ///

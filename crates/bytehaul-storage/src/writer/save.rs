@@ -28,7 +28,7 @@ impl Shared {
         self.failure().map_or(saved, Err)
     }
 
-    /// Takes `range` for missing, in memory first and then on disk.
+    /// Takes `range` for missing, in memory first and then on disk, by a snapshot that begins after that.
     pub(super) fn invalidate(&self, range: &Range<u64>) -> Result<(), Error> {
         {
             let mut progress = lock(&self.progress);
@@ -44,9 +44,6 @@ impl Shared {
                         progress.segments.insert(Segment { start, len, crc });
                     }
                 }
-            }
-            if let Some(carried) = &mut progress.carried {
-                carried.retain(|record| record.segment.end() <= range.start || range.end <= record.segment.start);
             }
             progress.dirty = true;
         }
