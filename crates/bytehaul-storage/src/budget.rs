@@ -56,7 +56,9 @@ impl Budget {
             peak: AtomicUsize::new(0),
             free: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self {
+            shared: Arc::new(shared),
+        }
     }
 
     /// The whole budget in bytes.
@@ -80,15 +82,22 @@ impl Budget {
     pub async fn buffer(&self, capacity: usize) -> Buffer {
         let capacity = self.cut(capacity);
         let permits = u32::try_from(capacity).expect("cut to less than 4 GiB");
-        let permit = Arc::clone(&self.shared.permits).acquire_many_owned(permits).await;
-        self.shared.take(capacity, permit.expect("the budget's semaphore is never closed"))
+        let permit = Arc::clone(&self.shared.permits)
+            .acquire_many_owned(permits)
+            .await;
+        self.shared.take(
+            capacity,
+            permit.expect("the budget's semaphore is never closed"),
+        )
     }
 
     /// Takes a buffer if `capacity` bytes are free now and nobody waits in front.
     pub fn try_buffer(&self, capacity: usize) -> Option<Buffer> {
         let capacity = self.cut(capacity);
         let permits = u32::try_from(capacity).expect("cut to less than 4 GiB");
-        let permit = Arc::clone(&self.shared.permits).try_acquire_many_owned(permits).ok()?;
+        let permit = Arc::clone(&self.shared.permits)
+            .try_acquire_many_owned(permits)
+            .ok()?;
         Some(self.shared.take(capacity, permit))
     }
 
@@ -115,7 +124,10 @@ impl Default for Budget {
 
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Budget").field("total", &self.total()).field("in_use", &self.in_use()).finish()
+        f.debug_struct("Budget")
+            .field("total", &self.total())
+            .field("in_use", &self.in_use())
+            .finish()
     }
 }
 
@@ -123,14 +135,24 @@ impl Shared {
     fn take(self: &Arc<Self>, capacity: usize, permit: OwnedSemaphorePermit) -> Buffer {
         let held = self.in_use.fetch_add(capacity, Ordering::Relaxed) + capacity;
         self.peak.fetch_max(held, Ordering::Relaxed);
-        let data = self.reuse(capacity, held).unwrap_or_else(|| Vec::with_capacity(capacity));
-        Buffer { data, capacity, shared: Arc::clone(self), permit }
+        let data = self
+            .reuse(capacity, held)
+            .unwrap_or_else(|| Vec::with_capacity(capacity));
+        Buffer {
+            data,
+            capacity,
+            shared: Arc::clone(self),
+            permit,
+        }
     }
 
     /// A kept buffer of just this capacity; kept ones that would lift the memory over the budget are let go.
     fn reuse(&self, capacity: usize, held: usize) -> Option<Vec<u8>> {
         let mut free = lock(&self.free);
-        let found = free.buffers.iter().rposition(|buffer| buffer.capacity() == capacity);
+        let found = free
+            .buffers
+            .iter()
+            .rposition(|buffer| buffer.capacity() == capacity);
         let found = found.map(|at| free.buffers.remove(at));
         if found.is_some() {
             free.bytes -= capacity;
@@ -143,7 +165,11 @@ impl Shared {
         data.clear();
         let held = self.in_use.load(Ordering::Relaxed);
         // Idle programs should not sit on the memory of their busiest moment.
-        let room = if held == 0 { IDLE } else { self.total.saturating_sub(held).min(BUSY) };
+        let room = if held == 0 {
+            IDLE
+        } else {
+            self.total.saturating_sub(held).min(BUSY)
+        };
         let mut free = lock(&self.free);
         free.bytes += data.capacity();
         free.buffers.push(data);
@@ -214,7 +240,9 @@ impl Buffer {
         }
         let small = self.data.as_slice().to_vec();
         let surplus = self.permit.split(self.capacity - capacity);
-        self.shared.in_use.fetch_sub(self.capacity - capacity, Ordering::Relaxed);
+        self.shared
+            .in_use
+            .fetch_sub(self.capacity - capacity, Ordering::Relaxed);
         self.capacity = capacity;
         self.shared.keep(std::mem::replace(&mut self.data, small));
         drop(surplus);
@@ -237,14 +265,19 @@ impl AsRef<[u8]> for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.shared.in_use.fetch_sub(self.capacity, Ordering::Relaxed);
+        self.shared
+            .in_use
+            .fetch_sub(self.capacity, Ordering::Relaxed);
         self.shared.keep(std::mem::take(&mut self.data));
     }
 }
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer").field("len", &self.data.len()).field("capacity", &self.capacity).finish()
+        f.debug_struct("Buffer")
+            .field("len", &self.data.len())
+            .field("capacity", &self.capacity)
+            .finish()
     }
 }
 

@@ -12,6 +12,7 @@ use crate::handle::DownloadHandle;
 use crate::outcome::Outcome;
 use crate::session;
 use crate::spec::DownloadSpec;
+use crate::stream::DownloadStream;
 
 /// Downloads one URL to an automatic name in the current directory, with the defaults of everything.
 ///
@@ -75,6 +76,16 @@ impl Downloader {
         let (handle, control) = DownloadHandle::new();
         session::spawn(Arc::clone(&self.shared), spec, control);
         handle
+    }
+
+    /// Starts a download whose bytes are read in order, without a file: the spec's path, resume, overwrite and
+    /// allocation fields do not count. Errors, of the spec's own fields as well, end the stream.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn stream(&self, spec: DownloadSpec) -> DownloadStream {
+        let (handle, control) = DownloadHandle::new();
+        session::spawn_stream(Arc::clone(&self.shared), spec, handle, control)
     }
 
     /// Changes the limit over all downloads of this downloader, in bytes a second; 0 lifts it. Takes effect

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use crate::error::DownloadError;
 use crate::outcome::Outcome;
-use crate::progress::{ProgressSnapshot, ProgressStream};
+use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
 
 /// A running download. Cheap to clone; every clone controls the same download.
 ///
@@ -41,6 +41,15 @@ pub(crate) struct Control {
     pub(crate) stop: watch::Receiver<Stop>,
     pub(crate) progress: watch::Sender<ProgressSnapshot>,
     pub(crate) result: watch::Sender<Option<Result<Outcome, DownloadError>>>,
+}
+
+impl Control {
+    /// Ends a download that never began.
+    pub(crate) fn refuse(self, error: DownloadError) {
+        self.progress
+            .send_modify(|snapshot| snapshot.state = DownloadState::Failed);
+        self.result.send_replace(Some(Err(error)));
+    }
 }
 
 impl DownloadHandle {

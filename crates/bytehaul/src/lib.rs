@@ -12,6 +12,7 @@ mod progress;
 mod response;
 mod session;
 mod spec;
+mod stream;
 
 pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
@@ -25,3 +26,4 @@ pub use crate::identity::Evidence;
 pub use crate::outcome::Outcome;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
 pub use crate::spec::{DownloadSpec, FileAllocation, OnRemoteChange, Overwrite};
+pub use crate::stream::DownloadStream;

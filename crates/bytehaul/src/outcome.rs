@@ -13,7 +13,7 @@ use crate::identity::Evidence;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome {
-    /// Where the file is.
+    /// Where the file is. Empty for a stream.
     pub path: PathBuf,
     /// Its length in bytes.
     pub bytes: u64,

@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytehaul_ratelimit::Limiter;
-use bytehaul_storage::{Budget, Buffer, Writer};
+use bytehaul_storage::{Budget, Buffer};
 use bytehaul_transport::{Body, SafeUrl};
 use tokio::time::{Instant, timeout_at};
 
 use crate::session::lease::Lease;
+use crate::session::sink::Sink;
 use crate::session::stats::Stats;
 use crate::session::trouble::Trouble;
 
 /// What takes the bytes of a body in. Cheap to clone; shared by all workers of a download.
 #[derive(Clone, Debug)]
 pub(crate) struct Intake {
-    pub(crate) writer: Writer,
+    pub(crate) sink: Arc<Sink>,
     pub(crate) budget: Budget,
     pub(crate) limiter: Limiter,
     pub(crate) stats: Arc<Stats>,
@@ -35,7 +36,7 @@ pub(crate) enum Received {
 
 impl Intake {
     /// Takes in the body from the lease's position on, after `skip` bytes that lie before it. What has arrived
-    /// is handed to the writer however this ends; when the future is dropped, at most one buffer is lost.
+    /// is handed to the sink however this ends; when the future is dropped, at most one buffer is lost.
     pub(crate) async fn receive(
         &self,
         lease: &Lease,
@@ -55,7 +56,7 @@ impl Intake {
             let filled = self.fill(&mut buffer, lease, body, url).await;
             if !buffer.is_empty() {
                 let end = start + buffer.len() as u64;
-                self.writer.submit(start, buffer);
+                self.sink.submit(start, buffer);
                 lease.set_submitted(end);
             }
             if filled? == Filled::End {

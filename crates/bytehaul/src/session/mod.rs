@@ -1,5 +1,6 @@
 //! The life of one download: runs its parts, listens for the caller's wish to stop, reports, and isolates panics.
 
+mod carry;
 mod finish;
 mod intake;
 mod job;
@@ -9,53 +10,86 @@ mod place;
 mod probe;
 mod ranged;
 mod sequential;
+mod sink;
 mod source;
 mod stats;
+mod stream;
 mod transfer;
 mod trouble;
 mod worker;
 
+use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytehaul_storage::Writer;
 use bytehaul_transport::SafeUrl;
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
-use crate::handle::{Control, Stop};
+use crate::handle::{Control, DownloadHandle, Stop};
 use crate::outcome::Outcome;
 use crate::progress::{DownloadState, ProgressSnapshot};
 use crate::session::job::Job;
 use crate::session::stats::{Meter, Stats};
 use crate::spec::DownloadSpec;
+use crate::stream::DownloadStream;
 
-/// Starts a download on the current runtime. It ends by itself, and tells `control` how.
+/// Starts a download to a file on the current runtime. It ends by itself, and tells `control` how.
 pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
+    match Job::new(spec) {
+        Err(error) => control.refuse(error),
+        Ok(job) => supervise(job.safe_url.clone(), control, move |session, stop| {
+            run(session, shared, job, stop)
+        }),
+    }
+}
+
+/// Starts a download to a reader.
+pub(crate) fn spawn_stream(
+    shared: Arc<Shared>,
+    spec: DownloadSpec,
+    handle: DownloadHandle,
+    control: Control,
+) -> DownloadStream {
+    let (sender, chunks) = mpsc::unbounded_channel();
+    let mut expected = None;
+    match Job::new(spec) {
+        Err(error) => control.refuse(error),
+        Ok(job) => {
+            expected = job.digest;
+            supervise(job.safe_url.clone(), control, move |session, stop| {
+                run_stream(session, shared, job, stop, sender)
+            });
+        }
+    }
+    DownloadStream::new(chunks, handle, expected)
+}
+
+/// Runs the work in a task of its own, so that a panic in it becomes this download's failure and nobody else's,
+/// and reports on it until it ends.
+fn supervise<F>(
+    url: SafeUrl,
+    control: Control,
+    work: impl FnOnce(Arc<Session>, watch::Receiver<Stop>) -> F,
+) where
+    F: Future<Output = Result<Outcome, DownloadError>> + Send + 'static,
+{
     let Control {
         stop,
         progress,
         result,
     } = control;
-    let job = match Job::new(spec) {
-        Ok(job) => job,
-        Err(error) => {
-            progress.send_modify(|snapshot| snapshot.state = DownloadState::Failed);
-            result.send_replace(Some(Err(error)));
-            return;
-        }
-    };
-    let url = job.safe_url.clone();
     let session = Arc::new(Session {
         stats: Arc::new(Stats::new(Instant::now())),
         active: Mutex::new(None),
     });
+    let mut work = tokio::spawn(work(Arc::clone(&session), stop));
     tokio::spawn(async move {
-        // A task of its own, so that a panic in it becomes this download's failure and nobody else's.
-        let mut work = tokio::spawn(run(Arc::clone(&session), shared, job, stop));
         let mut meter = Meter::default();
         let mut ticks = tokio::time::interval(REPORT_EVERY);
         let ended = loop {
@@ -99,6 +133,25 @@ impl Session {
             .clone()
     }
 
+    /// The sum of a download to a reader.
+    fn outcome(&self, streamed: stream::Streamed, url: SafeUrl) -> Outcome {
+        let stats = &self.stats;
+        Outcome {
+            path: PathBuf::new(),
+            bytes: streamed.len,
+            digest: None,
+            resumed_from: 0,
+            fetched: stats.fetched.load(Relaxed),
+            evidence: streamed.evidence,
+            length_verified: streamed.length_verified,
+            retries: stats.retries.load(Relaxed),
+            restarts: 0,
+            connections: stats.peak_connections.load(Relaxed),
+            elapsed: stats.elapsed(Instant::now()),
+            url,
+        }
+    }
+
     fn report(&self, progress: &watch::Sender<ProgressSnapshot>, meter: &mut Meter) {
         let now = Instant::now();
         let rate = meter.sample(now, self.stats.fetched.load(Relaxed));
@@ -113,32 +166,50 @@ async fn run(
     session: Arc<Session>,
     shared: Arc<Shared>,
     job: Job,
-    mut stop: watch::Receiver<Stop>,
+    stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, DownloadError> {
     let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, job);
-    let stopped = async {
-        loop {
-            let wish = *stop.borrow_and_update();
-            match wish {
-                Stop::Pause => return DownloadError::Paused,
-                Stop::Cancel => return DownloadError::Cancelled,
-                Stop::Run | Stop::Detached => (),
-            }
-            if stop.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    };
     // Dropping the transfer drops every request in flight; what has been handed to the writer is still saved.
     let arrived = tokio::select! {
         biased;
-        why = stopped => Err(why),
+        why = stopped(stop) => Err(why),
         arrived = transfer.run() => arrived,
     };
     match arrived {
         // From here on the file is all there: finishing is not interrupted, or a stop could race the rename.
         Ok(arrived) => finish::finish(&session, transfer.job(), arrived).await,
         Err(error) => Err(keep(&session, error).await),
+    }
+}
+
+async fn run_stream(
+    session: Arc<Session>,
+    shared: Arc<Shared>,
+    job: Job,
+    stop: watch::Receiver<Stop>,
+    reader: mpsc::UnboundedSender<Bytes>,
+) -> Result<Outcome, DownloadError> {
+    let carrier = carry::Carrier::new(&shared, job, Arc::clone(&session.stats));
+    let streamed = tokio::select! {
+        biased;
+        why = stopped(stop) => return Err(why),
+        streamed = stream::stream(&session, &carrier, reader) => streamed?,
+    };
+    Ok(session.outcome(streamed, carrier.job.safe_url.clone()))
+}
+
+/// Resolves when the caller wishes an end.
+async fn stopped(mut stop: watch::Receiver<Stop>) -> DownloadError {
+    loop {
+        let wish = *stop.borrow_and_update();
+        match wish {
+            Stop::Pause => return DownloadError::Paused,
+            Stop::Cancel => return DownloadError::Cancelled,
+            Stop::Run | Stop::Detached => (),
+        }
+        if stop.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytehaul_schedule::{Action, Class, ConnectionId, Event, Failure, LeaseId, Scheduler};
+use bytehaul_schedule::{
+    Action, Class, ConnectionId, Event, Failure, LeaseId, RangeSet, Scheduler,
+};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -21,7 +23,7 @@ pub(crate) enum End {
     /// Every byte has been handed to the writer.
     Complete(Evidence),
     /// The server does not do ranges properly; what has arrived stays.
-    Unreliable(String),
+    Unreliable { what: String, done: RangeSet },
     /// The remote file is another one now.
     Changed(String),
 }
@@ -89,8 +91,8 @@ impl Driver {
 
     /// Runs to the end.
     pub(crate) async fn run(mut self) -> Result<End, DownloadError> {
-        let writer = self.shared.intake.writer.clone();
-        let failed = writer.failed();
+        let sink = Arc::clone(&self.shared.intake.sink);
+        let failed = sink.failed();
         tokio::pin!(failed);
         loop {
             if let Some(end) = self.turn()? {
@@ -221,7 +223,10 @@ impl Driver {
             Trouble::Unreliable(what) => {
                 self.unreliable += 1;
                 if self.unreliable > MAX_UNRELIABLE {
-                    return Ok(Some(End::Unreliable(what)));
+                    return Ok(Some(End::Unreliable {
+                        what,
+                        done: self.scheduler.done().clone(),
+                    }));
                 }
                 Failure::new(Class::Transient)
             }

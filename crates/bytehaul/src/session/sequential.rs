@@ -52,10 +52,10 @@ impl Sequential {
         first: Option<Stream>,
         from: u64,
     ) -> Result<End, DownloadError> {
-        let writer = self.intake.writer.clone();
+        let sink = Arc::clone(&self.intake.sink);
         tokio::select! {
             biased;
-            error = writer.failed() => Err(error.into()),
+            error = sink.failed() => Err(error.into()),
             end = self.stream(first, from) => end,
         }
     }
@@ -177,15 +177,23 @@ impl Sequential {
     }
 
     async fn forget(&mut self, position: &mut u64) -> Result<(), Trouble> {
-        if *position > 0 {
-            self.intake
-                .writer
-                .invalidate(0..*position)
-                .await
-                .map_err(|error| Trouble::Fatal(error.into()))?;
-            self.intake.stats.received.store(0, Relaxed);
-            *position = 0;
+        if *position == 0 {
+            return Ok(());
         }
+        if !self
+            .intake
+            .sink
+            .forget(*position)
+            .await
+            .map_err(|error| Trouble::Fatal(error.into()))?
+        {
+            let what =
+                "it broke off, and nothing proves that the rest would be of the same version"
+                    .into();
+            return Err(Trouble::Changed(what));
+        }
+        self.intake.stats.received.store(0, Relaxed);
+        *position = 0;
         Ok(())
     }
 

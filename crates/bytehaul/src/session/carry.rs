@@ -1,0 +1,262 @@
+//! From the first response to the last byte: over ranges, or as one stream when that is all the server can do.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use bytehaul_ratelimit::{BytesPerSecond, Limiter};
+use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
+use bytehaul_storage::Budget;
+
+use crate::downloader::Shared;
+use crate::error::DownloadError;
+use crate::identity::{Evidence, Identity, Verdict};
+use crate::session::intake::Intake;
+use crate::session::job::{Connections, Job};
+use crate::session::open::Kept;
+use crate::session::probe::{Kind, Probe};
+use crate::session::ranged::{self, Driver};
+use crate::session::sequential::{self, Sequential, Stream};
+use crate::session::sink::Sink;
+use crate::session::source::Source;
+use crate::session::stats::Stats;
+use crate::session::worker::{self, Adopted};
+
+/// What one download works with, whichever way its bytes come and wherever they go.
+pub(crate) struct Carrier {
+    pub(crate) job: Job,
+    pub(crate) source: Arc<Source>,
+    pub(crate) seed: u64,
+    limiter: Limiter,
+    stats: Arc<Stats>,
+}
+
+/// What is there before the first byte of this run.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) sink: Arc<Sink>,
+    pub(crate) done: RangeSet,
+    pub(crate) piece_size: u64,
+    /// How far ahead of the first missing byte others may be fetched. `None`: anywhere.
+    pub(crate) window: Option<u64>,
+}
+
+/// What is known when the bytes begin to flow.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) identity: Identity,
+    pub(crate) kept: Kept,
+    pub(crate) retry: RetryBudget,
+}
+
+/// How it ended without an error.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// Every byte has been handed to the sink.
+    Complete {
+        len: u64,
+        evidence: Evidence,
+        length_verified: bool,
+    },
+    /// The remote file is another one now.
+    Changed(String),
+}
+
+impl Carrier {
+    pub(crate) fn new(shared: &Shared, job: Job, stats: Arc<Stats>) -> Self {
+        let client = match (job.connect_timeout, job.read_timeout) {
+            (None, None) => shared.client.clone(),
+            (connect, read) => shared.client.with_timeouts(
+                connect.unwrap_or(shared.connect_timeout),
+                read.unwrap_or(shared.read_timeout),
+            ),
+        };
+        let source = Arc::new(Source::new(client, job.url.clone(), job.headers.clone()));
+        let limiter = shared.limiter.child(BytesPerSecond::new(job.speed));
+        let seed = RandomState::new().build_hasher().finish();
+        Self {
+            job,
+            source,
+            seed,
+            limiter,
+            stats,
+        }
+    }
+
+    pub(crate) fn retry(&self) -> RetryBudget {
+        RetryBudget::new(self.job.retry.clone(), self.seed)
+    }
+
+    /// Carries every missing byte into the sink. Dropping the future drops all requests in flight.
+    pub(crate) async fn carry(
+        &self,
+        ground: Ground,
+        known: Known,
+        probe: Probe,
+    ) -> Result<Carried, DownloadError> {
+        match probe.kind.clone() {
+            Kind::Empty => Ok(Carried::Complete {
+                len: 0,
+                evidence: Evidence::SingleResponse,
+                length_verified: true,
+            }),
+            Kind::Ranged { range, total } => {
+                let first = ByteRange::new(range.start, range.end);
+                self.ranged(ground, known, probe, first, total).await
+            }
+            Kind::Whole { .. } => {
+                // What is there at the start of the file is skipped; the sink keeps the rest of it as well.
+                let there = ground.done.prefix_end();
+                let stream = Stream {
+                    body: probe.body,
+                    start: there,
+                    skip: there,
+                };
+                self.sequential(ground, known, Some(stream)).await
+            }
+        }
+    }
+
+    async fn ranged(
+        &self,
+        ground: Ground,
+        known: Known,
+        probe: Probe,
+        first: Option<ByteRange>,
+        total: u64,
+    ) -> Result<Carried, DownloadError> {
+        let Ground {
+            sink,
+            done,
+            piece_size,
+            window,
+        } = ground;
+        // What the first response carries, as far as it is not there already.
+        let start = first.map(|range| range.start());
+        let first = first
+            .and_then(|range| done.first_gap(range))
+            .filter(|gap| Some(gap.start()) == start);
+        let alone = done.is_empty() && first == ByteRange::new(0, total);
+        let evidence = known.evidence(if alone {
+            Evidence::SingleResponse
+        } else {
+            at_best(&known.identity)
+        });
+        let piece_size = NonZeroU64::new(piece_size).unwrap_or(NonZeroU64::MIN);
+        let plan = Plan::new(total, piece_size).done(done.clone());
+        let scheduler = Scheduler::new(plan, self.config(window), self.seed);
+        let intake = self.intake(Arc::clone(&sink));
+        let shared = worker::Shared {
+            source: Arc::clone(&self.source),
+            intake,
+            known: known.identity.clone(),
+        };
+        let mut driver = Driver::new(scheduler, Arc::new(shared), evidence);
+        if let Some(range) = first {
+            driver.adopt(
+                range,
+                probe.latency,
+                Adopted {
+                    body: probe.body,
+                    skip: 0,
+                },
+            );
+        }
+        match driver.run().await? {
+            ranged::End::Complete(evidence) => Ok(Carried::Complete {
+                len: total,
+                evidence,
+                length_verified: true,
+            }),
+            ranged::End::Changed(what) => Ok(Carried::Changed(what)),
+            ranged::End::Unreliable { what, done } => {
+                tracing::warn!(url = %self.job.safe_url, what, "ranges prove unreliable; going on with one stream");
+                let ground = Ground {
+                    sink,
+                    done,
+                    piece_size: piece_size.get(),
+                    window,
+                };
+                self.sequential(ground, known, None).await
+            }
+        }
+    }
+
+    async fn sequential(
+        &self,
+        ground: Ground,
+        known: Known,
+        first: Option<Stream>,
+    ) -> Result<Carried, DownloadError> {
+        let sequential = Sequential {
+            source: Arc::clone(&self.source),
+            intake: self.intake(ground.sink),
+            evidence: known.evidence(Evidence::SingleResponse),
+            known: known.identity,
+            retry: known.retry,
+        };
+        Ok(
+            match sequential.run(first, ground.done.prefix_end()).await? {
+                sequential::End::Complete {
+                    len,
+                    evidence,
+                    length_verified,
+                } => Carried::Complete {
+                    len,
+                    evidence,
+                    length_verified,
+                },
+                sequential::End::Changed(what) => Carried::Changed(what),
+            },
+        )
+    }
+
+    fn intake(&self, sink: Arc<Sink>) -> Intake {
+        let budget = Budget::new(self.job.memory);
+        let connections = match self.job.connections {
+            Connections::Automatic => AUTOMATIC_MOST,
+            Connections::AtMost(n) => n,
+        };
+        let buffer = budget.buffer_size(connections as usize);
+        Intake {
+            sink,
+            budget,
+            limiter: self.limiter.clone(),
+            stats: Arc::clone(&self.stats),
+            buffer,
+        }
+    }
+
+    fn config(&self, window: Option<u64>) -> Config {
+        let connections = match self.job.connections {
+            Connections::Automatic => bytehaul_schedule::Connections::Auto,
+            Connections::AtMost(n) => bytehaul_schedule::Connections::fixed(n),
+        };
+        Config::default()
+            .connections(connections)
+            .min_split(self.job.min_split)
+            .window(window)
+            .retry(self.job.retry.clone())
+    }
+}
+
+impl Known {
+    /// Bytes of an earlier run weaken what this run alone could claim.
+    fn evidence(&self, alone: Evidence) -> Evidence {
+        match &self.kept {
+            Kept::Nothing => alone,
+            Kept::Left { evidence } => alone.max(*evidence),
+        }
+    }
+}
+
+/// What the identity can prove at best.
+fn at_best(identity: &Identity) -> Evidence {
+    match identity.compare(identity) {
+        Verdict::Same(evidence) => evidence,
+        Verdict::Doubt(_) | Verdict::Changed(_) => Evidence::Length,
+    }
+}
+
+/// Connections that automatic mode may come to; what the size of buffers is reckoned by.
+const AUTOMATIC_MOST: u32 = 16;

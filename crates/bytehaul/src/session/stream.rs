@@ -1,0 +1,98 @@
+//! A download without a file: the bytes go to a reader, in order, over as many connections as a file would use.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytehaul_schedule::RangeSet;
+use bytehaul_transport::RequestRange;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::error::DownloadError;
+use crate::identity::Evidence;
+use crate::progress::DownloadState;
+use crate::session::Session;
+use crate::session::carry::{Carried, Carrier, Ground, Known};
+use crate::session::job::{Connections, Job};
+use crate::session::open::Kept;
+use crate::session::probe::probe;
+use crate::session::sink::{Ordered, Sink};
+use crate::session::transfer::automatic_piece;
+
+/// How a stream came to its end: all bytes have been handed to the reader.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    pub(crate) len: u64,
+    pub(crate) evidence: Evidence,
+    pub(crate) length_verified: bool,
+}
+
+/// Runs until every byte has been handed to the reader. Bytes that a reader has cannot be taken back, so a
+/// change of the remote file begins again only while there are none.
+pub(crate) async fn stream(
+    session: &Session,
+    carrier: &Carrier,
+    reader: mpsc::UnboundedSender<Bytes>,
+) -> Result<Streamed, DownloadError> {
+    let job = &carrier.job;
+    let stats = &session.stats;
+    stats.set_state(DownloadState::Connecting);
+    let mut retry = carrier.retry();
+    let first = probe(&carrier.source, wanted(job), &mut retry).await?;
+    let identity = first.identity.clone();
+    if let Some(len) = identity.len {
+        stats.set_total(len);
+    }
+    stats.set_state(DownloadState::Downloading);
+    let sink = Arc::new(Sink::Ordered(Ordered::new(reader)));
+    let ground = Ground {
+        sink,
+        done: RangeSet::default(),
+        piece_size: job
+            .piece_size
+            .unwrap_or_else(|| automatic_piece(identity.len)),
+        // With a third of the budget in buffers being filled, half of it may wait for bytes before it, and the
+        // worker that fetches those never lacks a buffer.
+        window: Some(job.memory as u64 / 2),
+    };
+    match carrier
+        .carry(
+            ground,
+            Known {
+                identity,
+                kept: Kept::Nothing,
+                retry,
+            },
+            first,
+        )
+        .await?
+    {
+        Carried::Complete {
+            len,
+            evidence,
+            length_verified,
+        } => {
+            stats.received.store(len, Relaxed);
+            Ok(Streamed {
+                len,
+                evidence,
+                length_verified,
+            })
+        }
+        Carried::Changed(what) => Err(DownloadError::RemoteChanged {
+            url: job.safe_url.clone(),
+            what,
+        }),
+    }
+}
+
+fn wanted(job: &Job) -> RequestRange {
+    if job.connections == Connections::AtMost(1) {
+        return RequestRange::From(0);
+    }
+    // The whole window may be filled from the first response.
+    RequestRange::Span(0..job.min_split.clamp(PROBE_LEAST, PROBE_MOST))
+}
+
+const PROBE_LEAST: u64 = 1024 * 1024;
+const PROBE_MOST: u64 = 16 * 1024 * 1024;
