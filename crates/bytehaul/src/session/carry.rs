@@ -16,7 +16,7 @@ use crate::session::job::{Connections, Job};
 use crate::session::open::Kept;
 use crate::session::probe::{Kind, Probe};
 use crate::session::ranged::{self, Driver};
-use crate::session::sequential::{self, Sequential, Stream};
+use crate::session::sequential::{self, Ranges, Sequential, Stream};
 use crate::session::sink::Sink;
 use crate::session::source::Source;
 use crate::session::stats::Stats;
@@ -112,7 +112,8 @@ impl Carrier {
                     start: there,
                     skip: there,
                 };
-                self.sequential(ground, known, Some(stream)).await
+                self.sequential(ground, known, Some(stream), Ranges::Tried)
+                    .await
             }
         }
     }
@@ -177,7 +178,7 @@ impl Carrier {
                     piece_size: piece_size.get(),
                     window,
                 };
-                self.sequential(ground, known, None).await
+                self.sequential(ground, known, None, Ranges::GivenUp).await
             }
         }
     }
@@ -187,6 +188,7 @@ impl Carrier {
         ground: Ground,
         known: Known,
         first: Option<Stream>,
+        ranges: Ranges,
     ) -> Result<Carried, DownloadError> {
         let sequential = Sequential {
             source: Arc::clone(&self.source),
@@ -194,6 +196,7 @@ impl Carrier {
             evidence: known.evidence(Evidence::SingleResponse),
             known: known.identity,
             retry: known.retry,
+            ranges,
         };
         Ok(
             match sequential.run(first, ground.done.prefix_end()).await? {
@@ -211,16 +214,24 @@ impl Carrier {
         )
     }
 
+    /// A file's intake holds no more memory than keeps sockets and disk busy, whatever the budget allows: what
+    /// waits in memory is what a crash loses. A reader's needs the whole budget for bytes that wait for others.
     fn intake(&self, sink: Arc<Sink>) -> Intake {
-        let budget = Budget::new(self.job.memory);
         let connections = match self.job.connections {
             Connections::Automatic => AUTOMATIC_MOST,
-            Connections::AtMost(n) => n,
+            Connections::AtMost(n) => n as usize,
         };
-        let buffer = budget.buffer_size(connections as usize);
+        let buffer = Budget::new(self.job.memory).buffer_size(connections);
+        let memory = match &*sink {
+            Sink::File(_) => self
+                .job
+                .memory
+                .min(buffer.saturating_mul(connections + QUEUED)),
+            Sink::Ordered(_) => self.job.memory,
+        };
         Intake {
             sink,
-            budget,
+            budget: Budget::new(memory),
             limiter: self.limiter.clone(),
             stats: Arc::clone(&self.stats),
             buffer,
@@ -259,4 +270,7 @@ fn at_best(identity: &Identity) -> Evidence {
 }
 
 /// Connections that automatic mode may come to; what the size of buffers is reckoned by.
-const AUTOMATIC_MOST: u32 = 16;
+const AUTOMATIC_MOST: usize = 16;
+
+/// Full buffers that may wait for the disk, beside the one that each connection fills.
+const QUEUED: usize = 8;

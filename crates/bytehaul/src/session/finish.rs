@@ -33,24 +33,27 @@ pub(crate) async fn finish(
     session.stats.set_state(DownloadState::Finishing);
     session.stats.set_connections(0);
     session.stats.received.store(arrived.len, Relaxed);
-    let finished = arrived
-        .writer
-        .finish(job.digest, arrived.len)
-        .await
-        .map_err(|error| match error {
-            FinishError::Mismatch { expected, got } => DownloadError::ChecksumMismatch {
-                url: arrived.url.clone(),
-                expected,
-                actual: got,
-            },
-            FinishError::Storage(error) => error.into(),
-            other => DownloadError::Internal {
-                url: arrived.url.clone(),
-                what: other.to_string(),
-            },
-        })?;
+    let finished = arrived.writer.finish(job.digest, arrived.len).await;
+    session.set_active(None);
+    if finished.is_err() {
+        // What is there stays for another run, and the target is free for it. Its own failure adds nothing.
+        let _ = arrived.writer.close().await;
+    }
+    let finished = finished.map_err(|error| match error {
+        FinishError::Mismatch { expected, got } => DownloadError::ChecksumMismatch {
+            url: arrived.url.clone(),
+            expected,
+            actual: got,
+        },
+        FinishError::Storage(error) => error.into(),
+        other => DownloadError::Internal {
+            url: arrived.url.clone(),
+            what: other.to_string(),
+        },
+    })?;
     let stats = &session.stats;
     stats.set_total(arrived.len);
+    stats.durable.store(arrived.len, Relaxed);
     Ok(Outcome {
         path: finished.path,
         bytes: arrived.len,

@@ -155,10 +155,12 @@ impl Session {
     fn report(&self, progress: &watch::Sender<ProgressSnapshot>, meter: &mut Meter) {
         let now = Instant::now();
         let rate = meter.sample(now, self.stats.fetched.load(Relaxed));
-        let durable = self
-            .active()
-            .map_or(0, |writer| writer.status().borrow().durable);
-        progress.send_replace(self.stats.snapshot(now, durable, rate));
+        if let Some(writer) = self.active() {
+            self.stats
+                .durable
+                .store(writer.status().borrow().durable, Relaxed);
+        }
+        progress.send_replace(self.stats.snapshot(now, rate));
     }
 }
 
@@ -213,13 +215,19 @@ async fn stopped(mut stop: watch::Receiver<Stop>) -> DownloadError {
     }
 }
 
-/// Saves what has arrived, and returns the error that ended the transfer.
+/// Saves what has arrived, gives the target free, and returns the error that ended the transfer.
 async fn keep(session: &Session, error: DownloadError) -> DownloadError {
     let Some(writer) = session.active() else {
         return error;
     };
     session.stats.set_connections(0);
-    match writer.save().await {
+    session.set_active(None);
+    let closed = writer.close().await;
+    session
+        .stats
+        .durable
+        .store(writer.status().borrow().durable, Relaxed);
+    match closed {
         Ok(()) => error,
         // A stop that was asked for but could not save is no clean stop.
         Err(failed) if matches!(error, DownloadError::Paused | DownloadError::Cancelled) => {

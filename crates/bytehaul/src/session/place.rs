@@ -1,8 +1,10 @@
 //! Which file a download goes to, and the claim on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytehaul_storage::{Claim, Conflict, Layout};
+use bytehaul_storage::{Claim, Conflict, Layout, claim_unless};
 use bytehaul_transport::file_name::{name_from_url, sanitize};
 use bytehaul_transport::headers::content_disposition_filename;
 use http::HeaderMap;
@@ -23,11 +25,13 @@ pub(crate) async fn claim(
         Overwrite::Refuse => Conflict::Refuse,
         Overwrite::Replace => Conflict::Overwrite,
     };
+    let stop = StopOnDrop::default();
+    let stopped = Arc::clone(&stop.0);
     let resume = match resume {
         Resume::Never => bytehaul_storage::Resume::Ignore,
         Resume::Proven | Resume::Trusting => bytehaul_storage::Resume::Continue,
     };
-    let claimed = super::blocking(move || bytehaul_storage::claim(&path, conflict, resume)).await;
+    let claimed = super::blocking(move || claim_unless(&path, conflict, resume, &stopped)).await;
     Ok(claimed?)
 }
 
@@ -48,4 +52,14 @@ pub(crate) fn automatic(directory: &Path, url: &Url, headers: &HeaderMap) -> Pat
 
 fn url_name(url: &Url) -> String {
     name_from_url(url).unwrap_or_else(|| "download".to_owned())
+}
+
+/// Ends the check of what an earlier run left when nobody waits for it any more.
+#[derive(Default)]
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Driver {
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     evidence: Evidence,
-    doubts: u32,
+    doubts: Doubts,
     unreliable: u32,
     failures: u32,
     last_error: Option<DownloadError>,
@@ -70,7 +70,7 @@ impl Driver {
             reports,
             reporter,
             evidence,
-            doubts: 0,
+            doubts: Doubts::default(),
             unreliable: 0,
             failures: 0,
             last_error: None,
@@ -148,7 +148,7 @@ impl Driver {
                     self.publish();
                     return Ok(Some(End::Complete(self.evidence)));
                 }
-                Action::Fail { .. } => return Err(self.give_up()),
+                Action::Fail { .. } => return self.give_up().map(Some),
                 _ => (),
             }
         }
@@ -166,7 +166,7 @@ impl Driver {
             } => {
                 if self.leases.contains_key(&id) {
                     self.evidence = self.evidence.max(evidence);
-                    self.doubts = 0;
+                    self.doubts = Doubts::default();
                     self.scheduler
                         .handle(now, Event::Accepted { lease: id, latency });
                 }
@@ -214,8 +214,7 @@ impl Driver {
             Trouble::Fatal(error) => return Err(error),
             Trouble::Changed(what) => return Ok(Some(End::Changed(what))),
             Trouble::Doubt(what) => {
-                self.doubts += 1;
-                if self.doubts > MAX_DOUBTS {
+                if self.doubts.add(now, what.clone()) {
                     return Ok(Some(End::Changed(what)));
                 }
                 Failure::new(Class::Transient)
@@ -303,21 +302,44 @@ impl Driver {
         stats.set_connections(u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
     }
 
-    fn give_up(&mut self) -> DownloadError {
+    fn give_up(&mut self) -> Result<End, DownloadError> {
+        if let Some(what) = self.doubts.last.take() {
+            return Ok(End::Changed(what));
+        }
         let url = self.shared.source.safe_url().clone();
         let error = self.last_error.take().unwrap_or_else(|| {
             let what = "answers to ranges that cannot be used".into();
             DownloadError::BadResponse { url, what }
         });
-        after_retries(error, self.failures.saturating_sub(1))
+        Err(after_retries(error, self.failures.saturating_sub(1)))
+    }
+}
+
+/// Answers with another validator since the last one with the known one.
+#[derive(Debug, Default)]
+struct Doubts {
+    count: u32,
+    since: Option<Instant>,
+    last: Option<String>,
+}
+
+impl Doubts {
+    /// Adds one, and says whether it is a change by now. A server that wobbles shows the known validator again
+    /// before long, even when several workers have asked at the same moment.
+    fn add(&mut self, now: Instant, what: String) -> bool {
+        let since = *self.since.get_or_insert(now);
+        self.count += 1;
+        self.last = Some(what);
+        self.count >= MANY_DOUBTS && now.duration_since(since) >= LONG_DOUBT
     }
 }
 
 /// How often progress is reported when nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Answers in a row with another validator before it is a change. A wobbling server shows the old one again.
-const MAX_DOUBTS: u32 = 6;
+/// Answers in a row with another validator, and the time that they have to span, before it is a change.
+const MANY_DOUBTS: u32 = 5;
+const LONG_DOUBT: Duration = Duration::from_millis(1500);
 
 /// Unusable answers to ranges in a row before the rest is asked for as one stream.
 const MAX_UNRELIABLE: u32 = 4;

@@ -43,6 +43,14 @@ pub(crate) struct Sequential {
     pub(crate) known: Identity,
     pub(crate) retry: RetryBudget,
     pub(crate) evidence: Evidence,
+    pub(crate) ranges: Ranges,
+}
+
+/// Whether the rest of a stream may be asked for as a range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ranges {
+    Tried,
+    GivenUp,
 }
 
 impl Sequential {
@@ -82,6 +90,9 @@ impl Sequential {
                         return Ok(End::Changed(what));
                     }
                     tokio::time::sleep(DOUBT_WAIT * doubts).await;
+                }
+                Trouble::Unreliable(_) if self.ranges == Ranges::Tried => {
+                    self.ranges = Ranges::GivenUp
                 }
                 Trouble::Unreliable(what) => {
                     let url = self.source.safe_url().clone();
@@ -129,7 +140,8 @@ impl Sequential {
     /// Asks for the rest where a validator can prove that it is of the same file, and for all of it elsewhere.
     async fn open(&mut self, position: &mut u64) -> Result<Opened, Trouble> {
         let provable = self.known.has_validator();
-        let range = if provable && *position > 0 {
+        let from = provable && *position > 0 && self.ranges == Ranges::Tried;
+        let range = if from {
             RequestRange::From(*position)
         } else {
             RequestRange::Whole

@@ -17,6 +17,8 @@ pub(crate) struct Stats {
     pub(crate) received: AtomicU64,
     /// Bytes that came over the network in this run.
     pub(crate) fetched: AtomicU64,
+    /// Bytes that the control file on disk tells of.
+    pub(crate) durable: AtomicU64,
     pub(crate) resumed_from: AtomicU64,
     pub(crate) retries: AtomicU64,
     pub(crate) connections: AtomicU32,
@@ -38,6 +40,7 @@ impl Stats {
             started: now,
             received: AtomicU64::new(0),
             fetched: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
             resumed_from: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             connections: AtomicU32::new(0),
@@ -73,12 +76,13 @@ impl Stats {
     /// Forgets what belonged to a version of the file that is gone.
     pub(crate) fn start_over(&self) {
         self.received.store(0, Relaxed);
+        self.durable.store(0, Relaxed);
         self.resumed_from.store(0, Relaxed);
         self.total_known.store(false, Relaxed);
     }
 
-    /// One look at everything. `durable` comes from the writer, the rate from the [`Meter`].
-    pub(crate) fn snapshot(&self, now: Instant, durable: u64, rate: u64) -> ProgressSnapshot {
+    /// One look at everything; the rate comes from the [`Meter`].
+    pub(crate) fn snapshot(&self, now: Instant, rate: u64) -> ProgressSnapshot {
         let received = self.received.load(Relaxed);
         let total = self
             .total_known
@@ -90,7 +94,7 @@ impl Stats {
             state: place.state,
             total,
             received,
-            durable: durable.min(received),
+            durable: self.durable.load(Relaxed).min(received),
             resumed_from: self.resumed_from.load(Relaxed),
             rate,
             eta: left.and_then(|left| eta(left, rate)),
@@ -165,15 +169,13 @@ mod tests {
     fn the_time_left_needs_a_rate_and_a_total() {
         let now = Instant::now();
         let stats = Stats::new(now);
-        assert_eq!(stats.snapshot(now, 0, 10).eta, None);
+        assert_eq!(stats.snapshot(now, 10).eta, None);
         stats.set_total(100);
-        assert_eq!(stats.snapshot(now, 0, 0).eta, None);
-        assert_eq!(
-            stats.snapshot(now, 0, 10).eta,
-            Some(Duration::from_secs(10))
-        );
+        assert_eq!(stats.snapshot(now, 0).eta, None);
+        assert_eq!(stats.snapshot(now, 10).eta, Some(Duration::from_secs(10)));
         stats.received.store(100, Relaxed);
-        assert_eq!(stats.snapshot(now, 500, 0).eta, Some(Duration::ZERO));
-        assert_eq!(stats.snapshot(now, 500, 0).durable, 100);
+        stats.durable.store(500, Relaxed);
+        assert_eq!(stats.snapshot(now, 0).eta, Some(Duration::ZERO));
+        assert_eq!(stats.snapshot(now, 0).durable, 100);
     }
 }
