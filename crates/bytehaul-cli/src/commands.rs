@@ -4,6 +4,7 @@
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod put;
+mod stream;
 
 use std::time::Duration;
 

@@ -97,11 +97,7 @@ fn refuse_what_is_not_built(args: &GetArgs) -> Result<(), UsageError> {
 /// What all files of the command have in common; only the URL is missing.
 fn template(args: &GetArgs) -> Result<DownloadSpec, UsageError> {
     let mut spec = DownloadSpec::new(String::new());
-    spec.output_path = args
-        .output
-        .as_deref()
-        .map(|path| target(path, &args.dir))
-        .transpose()?;
+    spec.output_path = args.output.as_deref().map(|path| target(path, &args.dir));
     spec.output_dir = args.dir.clone();
     spec.max_connections = match args.connections {
         Connections::Auto => 0,
@@ -137,14 +133,11 @@ fn template(args: &GetArgs) -> Result<DownloadSpec, UsageError> {
 }
 
 /// The target of `-o`; a relative one lies in the directory of `-d`, as curl and aria2 have it.
-fn target(path: &Path, dir: &Path) -> Result<PathBuf, UsageError> {
-    if path.as_os_str().is_empty() {
-        return Err(UsageError::new("--output needs a path"));
-    }
+fn target(path: &Path, dir: &Path) -> PathBuf {
     if path == Path::new("-") || dir == Path::new(".") {
-        return Ok(path.to_owned());
+        return path.to_owned();
     }
-    Ok(dir.join(path))
+    dir.join(path)
 }
 
 fn checksum(text: &str) -> Result<Checksum, UsageError> {

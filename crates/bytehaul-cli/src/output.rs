@@ -139,6 +139,15 @@ impl Output {
         }
     }
 
+    /// Tells of a file that has no target.
+    pub(crate) fn note(&mut self, text: &str) {
+        match self {
+            Self::Quiet | Self::Json(_) => {}
+            Self::Plain(_) => to_stderr(text),
+            Self::Bars(bars) => bars.line(text),
+        }
+    }
+
     /// Says on one line what an interruption leaves, in every way of showing things.
     pub(crate) fn interrupted(&mut self, kept: Kept<'_>) {
         self.end();

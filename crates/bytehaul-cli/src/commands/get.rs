@@ -6,14 +6,13 @@ use bytehaul::{DownloadError, DownloadHandle, Downloader, Outcome};
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::commands::{tick, ticks};
+use crate::commands::{stream, tick, ticks};
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
 use crate::job::{Destination, Job, Plan, short_name};
 use crate::output::{File, Kept, Output, to_stderr};
 use crate::proxy::ProxyVariables;
 use crate::signals::Signals;
-use crate::usage::UsageError;
 
 /// Carries out a plan.
 pub(crate) async fn run(plan: Plan, output: Output, mut signals: Signals) -> Exit {
@@ -26,7 +25,15 @@ pub(crate) async fn run(plan: Plan, output: Output, mut signals: Signals) -> Exi
     };
     let mut run = Run::new(downloader, plan.jobs, plan.proxies, output);
     match plan.destination {
-        Destination::Stdout => UsageError::unsupported("'-o -'").report(),
+        Destination::Stdout => {
+            stream::run(
+                &run.downloader,
+                run.jobs.remove(0),
+                run.output,
+                &mut signals,
+            )
+            .await
+        }
         Destination::Files => {
             run.files(plan.at_once, &mut signals).await;
             run.output.end();

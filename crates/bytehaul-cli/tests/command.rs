@@ -1,0 +1,13 @@
+//! The command as a shell sees it: real processes against a server on loopback that can be told to lie.
+
+#![cfg(unix)]
+
+mod command {
+    mod bad_input;
+    mod many;
+    mod names;
+    mod output;
+    mod resume;
+    mod stop;
+    pub(crate) mod support;
+}
