@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
 use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use http_body_util::Empty;
@@ -70,6 +71,12 @@ impl Client {
         let mut hop = Hop::first(request)?;
         loop {
             let answer = self.ask(&hop).await?;
+            if answer.head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(hop.error(
+                    ErrorKind::Protocol,
+                    "server switches to a protocol that nobody asked for",
+                ));
+            }
             let answered = hop.url.clone();
             let redirects = hop.redirects;
             let mut response = self.response(answer, answered, redirects, &hop);

@@ -29,7 +29,7 @@ impl Origin {
     /// # Errors
     ///
     /// [`UnsupportedScheme`](ErrorKind::UnsupportedScheme) for another scheme than `http` and `https`,
-    /// [`InvalidUrl`](ErrorKind::InvalidUrl) without a host.
+    /// [`InvalidUrl`](ErrorKind::InvalidUrl) without a host, or with a name that DNS has no room for.
     pub fn of(url: &Url) -> Result<Self, Error> {
         let scheme = match url.scheme() {
             "http" => Scheme::Http,
@@ -45,6 +45,10 @@ impl Origin {
             return Err(Error::new(ErrorKind::InvalidUrl, "url without a host")
                 .with_url(&SafeUrl::from(url)));
         };
+        if matches!(host, Host::Domain(name) if name.len() > MAX_NAME) {
+            return Err(Error::new(ErrorKind::InvalidUrl, "host name is too long")
+                .with_url(&SafeUrl::from(url)));
+        }
         let port = url.port().unwrap_or(scheme.default_port());
         Ok(Self {
             scheme,
@@ -103,6 +107,9 @@ impl fmt::Display for Origin {
     }
 }
 
+/// RFC 1035 section 2.3.4, as written: 253 characters, and a dot at the end.
+const MAX_NAME: usize = 254;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +131,15 @@ mod tests {
         );
         check("http://[::1]:8080/", "http://[::1]:8080");
         check("https://[2001:DB8::1]/", "https://[2001:db8::1]");
+    }
+
+    #[test]
+    fn names_have_an_end() {
+        let of = |length: usize| {
+            Origin::of(&Url::parse(&format!("http://{}/", "x.".repeat(length / 2))).unwrap())
+        };
+        assert!(of(254).is_ok());
+        assert_eq!(of(256).unwrap_err().kind(), ErrorKind::InvalidUrl);
     }
 
     #[test]

@@ -74,3 +74,63 @@ impl fmt::Debug for Stall {
 
 /// One turn of the runtime's driver after a blocked thread, with room.
 const GRACE: Duration = Duration::from_millis(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn expire(stall: &mut Stall) {
+        std::future::poll_fn(|cx| stall.poll_expired(cx)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_lasts_for_the_limit() {
+        let started = Instant::now();
+        expire(&mut Stall::new(Duration::from_secs(5))).await;
+        assert_eq!(
+            started.elapsed().as_millis(),
+            (Duration::from_secs(5) + GRACE).as_millis()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn progress_begins_a_new_wait() {
+        let mut stall = Stall::new(Duration::from_secs(5));
+        for _ in 0..4 {
+            let early = tokio::time::timeout(Duration::from_secs(4), expire(&mut stall)).await;
+            assert!(early.is_err());
+            stall.progress();
+        }
+        let started = Instant::now();
+        expire(&mut stall).await;
+        assert!(started.elapsed() >= Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_between_waits_does_not_count() {
+        let mut stall = Stall::new(Duration::from_secs(5));
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), expire(&mut stall))
+                .await
+                .is_err()
+        );
+        stall.progress();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(
+            tokio::time::timeout(Duration::from_secs(4), expire(&mut stall))
+                .await
+                .is_err()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn dropped_waits_add_up() {
+        let mut stall = Stall::new(Duration::from_secs(5));
+        let started = Instant::now();
+        while tokio::time::timeout(Duration::from_millis(100), expire(&mut stall))
+            .await
+            .is_err()
+        {}
+        assert!(started.elapsed() < Duration::from_secs(6));
+    }
+}

@@ -1,0 +1,9 @@
+//! The client against scripted peers on real sockets.
+
+mod body;
+mod failure;
+mod redirect;
+mod resolve;
+mod reuse;
+mod server;
+mod tls;
