@@ -30,7 +30,7 @@ pub(crate) enum Command {
     Put(Box<PutArgs>),
     /// Show a download that is killed half-way and resumed; needs no network
     #[cfg(feature = "demo")]
-    Demo,
+    Demo(DemoArgs),
 }
 
 /// What `get` takes.
@@ -133,6 +133,15 @@ pub(crate) struct PutArgs {
 
     #[command(flatten)]
     pub(crate) display: DisplayArgs,
+}
+
+/// What `demo` takes.
+#[cfg(feature = "demo")]
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// Bytes of the file
+    #[arg(long, value_name = "SIZE", default_value = "256M")]
+    pub(crate) size: Size,
 }
 
 /// Checksum, rate and retries: the same for both directions.

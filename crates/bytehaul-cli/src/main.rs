@@ -36,7 +36,9 @@ fn run() -> Exit {
         Ok(Command::Get(args)) => get(*args),
         Ok(Command::Put(args)) => commands::put::run(&args),
         #[cfg(feature = "demo")]
-        Ok(Command::Demo) => with_runtime(commands::demo::run),
+        Ok(Command::Demo(args)) => {
+            with_runtime(|signals| commands::demo::run(args.size.0, signals))
+        }
         Err(error) => usage::report(&error),
     }
 }

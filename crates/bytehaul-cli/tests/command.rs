@@ -4,6 +4,8 @@
 
 mod command {
     mod bad_input;
+    #[cfg(feature = "demo")]
+    mod demo;
     mod many;
     mod names;
     mod output;
