@@ -2,7 +2,7 @@
 
 use crate::step::Steps;
 use crate::workspace::{Failure, Workspace, libraries};
-use crate::{audit, test, tidy};
+use crate::{audit, fuzz, test, tidy};
 
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     let mut steps = Steps::new();
@@ -32,8 +32,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
             .args(strict),
     )?;
     each_crate_alone(workspace, &mut steps)?;
-    fuzz_targets(workspace, &mut steps)?;
     test::steps_of(workspace, &mut steps)?;
+    steps.task("fuzz targets on their seeds", || fuzz::seeds(workspace))?;
     let mut docs = workspace.cargo();
     docs.args(["doc", "--workspace", "--no-deps", "--all-features"])
         .env("RUSTDOCFLAGS", "-D warnings");
@@ -58,18 +58,4 @@ fn each_crate_alone(workspace: &Workspace, steps: &mut Steps) -> Result<(), Fail
         )?;
     }
     Ok(())
-}
-
-/// The fuzz targets are a workspace of their own; here they only have to compile.
-fn fuzz_targets(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
-    let mut command = workspace.cargo();
-    command.args([
-        "check",
-        "-q",
-        "--all-targets",
-        "--manifest-path",
-        "fuzz/Cargo.toml",
-    ]);
-    command.env("CARGO_TARGET_DIR", workspace.root().join("target/fuzz"));
-    steps.command("fuzz targets", &mut command)
 }

@@ -5,6 +5,7 @@
 mod audit;
 mod bench;
 mod ci;
+mod fuzz;
 mod sim;
 mod step;
 mod test;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Test => test::run(&workspace),
         Command::Tidy => tidy::run(&workspace),
         Command::Audit => audit::run(&workspace),
+        Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
         Command::Sim(arguments) => sim::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
     });
@@ -53,6 +55,8 @@ enum Command {
     Tidy,
     /// Licences, duplicate dependencies and sources of all dependencies.
     Audit,
+    /// Fuzzes the targets of `fuzz/`, by an instrumented build with the installed compiler.
+    Fuzz(fuzz::Arguments),
     /// The scheduler in the virtual-time network: finishing times against the best possible.
     Sim(step::PassedOn),
     /// The measured comparison with curl, aria2 and the limit program on a real nginx.
