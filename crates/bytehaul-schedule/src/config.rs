@@ -54,7 +54,7 @@ impl Config {
         self
     }
 
-    /// Connections that are opened before the host has answered any; each answer then allows two more. Default 1.
+    /// Connections that are opened before the host has answered any; each answer then allows three more. Default 1.
     /// More of them saves a round trip or two, and draws refusals from hosts that dislike bursts.
     #[must_use]
     pub const fn start_connections(mut self, connections: NonZeroU32) -> Self {
@@ -70,7 +70,7 @@ impl Config {
     }
 
     /// Leases only bytes that are less than this far behind the first missing byte, for a reader that takes the object in
-    /// order. Default none. A window below a few pieces a connection costs throughput; zero counts as one piece.
+    /// order. Default none. At least a piece and 64 KiB; below a few MiB a connection it costs throughput.
     #[must_use]
     pub const fn window(mut self, bytes: Option<u64>) -> Self {
         self.window = bytes;

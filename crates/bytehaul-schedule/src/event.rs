@@ -78,7 +78,8 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Request `range` on `connection`; a connection not seen before is to be dialled.
+    /// Request `range` on `connection`; a connection not seen before is to be dialled. So may one be that the host has
+    /// closed while it was idle.
     Fetch {
         /// Where to send the request.
         connection: ConnectionId,

@@ -130,11 +130,9 @@ impl Scheduler {
     }
 
     fn window_end(&self) -> Option<u64> {
-        let window = self
-            .config
-            .window_bytes()?
-            .max(self.geometry.piece_size().get());
-        Some(self.done.prefix_end().saturating_add(window))
+        let window = self.config.window_bytes()?;
+        let least = self.geometry.piece_size().get().max(SMALLEST as u64);
+        Some(self.done.prefix_end().saturating_add(window.max(least)))
     }
 
     /// The part of what is open that a seat should take; `None` when the seat is not worth taking.

@@ -45,16 +45,25 @@ impl Scheduler {
             return;
         }
         let outlook = self.outlook(now);
-        let may_replace_slow = self.health.may_replace(now, self.ramp.most());
         for id in self.leases.keys().copied().collect::<Vec<_>>() {
-            match self.pace(now, &outlook, id) {
-                Pace::Stalled => self.abandon(id),
-                Pace::Slow if may_replace_slow => {
-                    self.health.replaced += 1;
-                    self.abandon(id);
-                    return;
+            let pace = self.pace(now, &outlook, id);
+            let lease = self
+                .leases
+                .get_mut(&id)
+                .expect("only the lease at hand is abandoned");
+            let slow_since = match pace {
+                Pace::Slow => *lease.slow_since.get_or_insert(now),
+                Pace::Usual | Pace::Stalled => {
+                    lease.slow_since = None;
+                    now
                 }
-                Pace::Slow | Pace::Usual => {}
+            };
+            let is_slow = now.saturating_duration_since(slow_since) >= SLOW_FOR;
+            if pace == Pace::Stalled {
+                self.abandon(id);
+            } else if is_slow && self.health.may_replace(now, self.ramp.most()) {
+                self.health.replaced += 1;
+                self.abandon(id);
             }
         }
     }
@@ -96,9 +105,7 @@ impl Scheduler {
     }
 
     fn pace(&self, now: Instant, outlook: &Outlook, id: LeaseId) -> Pace {
-        let Some(lease) = self.leases.get(&id) else {
-            return Pace::Usual;
-        };
+        let lease = &self.leases[&id];
         let peers = self.leases.iter().filter(|&(&peer, _)| peer != id);
         let lively = peers.filter(|(_, peer)| is_lively(now, peer)).count();
         let Some(usual) = self.usual_rate(now).filter(|_| lively > 0) else {
@@ -159,8 +166,9 @@ const LIVELY: Duration = Duration::from_millis(500);
 const STALL: f64 = 1.5;
 const LATENCIES_OF_PATIENCE: f64 = 8.0;
 const SETUPS_OF_PATIENCE: f64 = 4.0;
-/// Seconds after which a rate may be judged, and the part of the usual rate below which it is slow.
-const JUDGE_AFTER: f64 = 1.5;
+/// Seconds after which a rate may be judged, how long it has to stay low, and the part of the usual rate below which it is low.
+const JUDGE_AFTER: f64 = 0.5;
+const SLOW_FOR: Duration = Duration::from_secs(1);
 const SLOW_AGAINST_PEERS: f64 = 0.25;
 /// Bytes that a peer would have received in that time; with fewer, whole connections wait for their turn.
 const EXPECTED: f64 = 512.0 * 1024.0;

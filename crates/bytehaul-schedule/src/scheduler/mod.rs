@@ -1,7 +1,9 @@
 //! The scheduler's state and its face: events in, actions out, questions about progress.
 
 mod assign;
+mod books;
 mod health;
+mod notes;
 mod outlook;
 mod ramp;
 mod share;
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use self::health::Health;
 use self::ramp::Ramp;
-use self::table::{Connection, Cut, Dialled, Lease, Shrink};
+use self::table::{Connection, Dialled, Lease};
 use self::trouble::Trouble;
 use crate::meter::Meter;
 use crate::{Action, ByteRange, Config, ConnectionId, Event, Geometry, LeaseId, Plan, RangeSet};
@@ -215,111 +217,7 @@ impl Scheduler {
     }
 }
 
-/// Events.
-impl Scheduler {
-    fn accepted(&mut self, now: Instant, id: LeaseId, latency: Duration) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if lease.accepted.is_some() {
-            return;
-        }
-        lease.accepted = Some(now);
-        lease.heard = now;
-        let latency = latency.min(LONGEST_LATENCY);
-        if lease.dialled == Dialled::New {
-            let waited = now
-                .saturating_duration_since(lease.requested)
-                .min(LONGEST_LATENCY);
-            smooth(&mut self.setup, waited.as_secs_f64());
-        }
-        smooth(&mut self.latency, latency.as_secs_f64());
-        let connection = self
-            .connections
-            .get_mut(&lease.connection)
-            .expect("a lease has its connection");
-        connection.latency = Some(latency);
-        connection.meter.resume(now);
-        self.total.get_or_insert_with(|| Meter::new(now));
-        self.ramp.on_accepted(self.proven());
-    }
-
-    fn progress(&mut self, now: Instant, id: LeaseId, position: u64) {
-        // A driver that reports bytes before the answer still has an answer.
-        let unanswered = self
-            .leases
-            .get(&id)
-            .filter(|lease| lease.accepted.is_none())
-            .map(|lease| lease.requested);
-        if let Some(requested) = unanswered {
-            self.accepted(now, id, now.saturating_duration_since(requested));
-        }
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        let position = position.min(lease.range.end());
-        let news = ByteRange::new(lease.position, position);
-        let gained = news.map_or(0, |news| news.len());
-        lease.heard = now;
-        let connection = self
-            .connections
-            .get_mut(&lease.connection)
-            .expect("a lease has its connection");
-        connection.meter.sample(now, gained);
-        if let Some(total) = &mut self.total {
-            total.sample(now, gained);
-        }
-        let Some(news) = news else { return };
-        lease.position = position;
-        lease.moved = now;
-        self.delivered = self.delivered.saturating_add(gained);
-        self.done.insert(news);
-        self.trouble.on_progress(news, lease);
-        if lease.rest().is_none() {
-            self.complete(now, id);
-        }
-        self.settle_races();
-    }
-
-    fn shrunk(&mut self, now: Instant, id: LeaseId, end: u64) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if end >= lease.range.end() {
-            lease.shrink = Shrink::Refused(later(now, ASK_AGAIN));
-            return;
-        }
-        lease.shrink = Shrink::Free;
-        lease.cut = Cut::Short;
-        // The granted end may lie before what was reported since; those bytes are there all the same.
-        match ByteRange::new(lease.range.start(), end.max(lease.position)) {
-            Some(range) => lease.range = range,
-            None => {
-                self.drop_lease(id);
-                return;
-            }
-        }
-        if lease.rest().is_none() {
-            self.complete(now, id);
-        }
-    }
-
-    fn invalidated(&mut self, range: ByteRange) {
-        let Some(range) = self
-            .geometry
-            .whole()
-            .and_then(|whole| whole.intersect(&range))
-        else {
-            return;
-        };
-        self.done.remove(range);
-        if self.state == State::Finished {
-            self.state = State::Running;
-        }
-    }
-}
-
-/// Bookkeeping.
+/// When and in which order things are decided.
 impl Scheduler {
     fn advance(&mut self, now: Instant) -> Instant {
         let now = self.clock.map_or(now, |clock| clock.max(now));
@@ -390,94 +288,6 @@ impl Scheduler {
             .min()
             .map(|at| at.max(now + Duration::from_millis(1)))
     }
-
-    /// Connections on which the host has answered.
-    fn proven(&self) -> u32 {
-        let proven = self.connections.values().filter(|c| c.is_proven()).count();
-        u32::try_from(proven).unwrap_or(u32::MAX)
-    }
-
-    fn dial(&mut self, now: Instant) -> ConnectionId {
-        let id = ConnectionId(self.dialled);
-        self.dialled = self.dialled.wrapping_add(1);
-        self.connections.insert(id, Connection::new(now));
-        id
-    }
-
-    fn grant(
-        &mut self,
-        now: Instant,
-        connection: ConnectionId,
-        range: ByteRange,
-        dialled: Dialled,
-    ) -> LeaseId {
-        let id = LeaseId(self.leased);
-        self.leased += 1;
-        self.leases
-            .insert(id, Lease::new(now, connection, range, dialled));
-        self.connections
-            .get_mut(&connection)
-            .expect("a lease is granted to a live connection")
-            .lease = Some(id);
-        id
-    }
-
-    /// Ends a lease whose bytes are all there. A connection whose response goes on is of no further use.
-    fn complete(&mut self, now: Instant, id: LeaseId) {
-        let Some(lease) = self.leases.remove(&id) else {
-            return;
-        };
-        match lease.cut {
-            Cut::Short => self.close(lease.connection),
-            Cut::Whole => {
-                let connection = self
-                    .connections
-                    .get_mut(&lease.connection)
-                    .expect("a lease has its connection");
-                connection.lease = None;
-                connection.idle_since = now;
-            }
-        }
-    }
-
-    /// Ends a lease together with its connection.
-    fn drop_lease(&mut self, id: LeaseId) -> Option<Lease> {
-        let lease = self.leases.remove(&id)?;
-        self.forget(lease.connection);
-        Some(lease)
-    }
-
-    fn abandon(&mut self, id: LeaseId) {
-        if self.drop_lease(id).is_some() {
-            self.actions.push_back(Action::Abandon { lease: id });
-        }
-    }
-
-    fn close(&mut self, id: ConnectionId) {
-        if self.forget(id).is_some() {
-            self.actions.push_back(Action::Close { connection: id });
-        }
-    }
-
-    fn forget(&mut self, id: ConnectionId) -> Option<Connection> {
-        let connection = self.connections.remove(&id)?;
-        self.health.remember(&connection);
-        Some(connection)
-    }
-
-    /// Ends every lease whose rest somebody else has fetched.
-    fn settle_races(&mut self) {
-        let lost = |lease: &Lease| lease.rest().is_some_and(|rest| self.done.contains(&rest));
-        let losers: Vec<_> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| lost(lease))
-            .map(|(&id, _)| id)
-            .collect();
-        for id in losers {
-            self.abandon(id);
-        }
-    }
 }
 
 /// `now + after`, or as late as can be said.
@@ -487,16 +297,8 @@ fn later(now: Instant, after: Duration) -> Instant {
         .unwrap_or(now)
 }
 
-fn smooth(average: &mut Option<f64>, value: f64) {
-    *average = Some(average.map_or(value, |old| old + (value - old) / 4.0));
-}
-
 /// How often live leases are looked at when the driver says nothing.
 const WATCH: Duration = Duration::from_millis(250);
 /// An idle connection is closed after this; hosts close theirs not much later.
 const IDLE: Duration = Duration::from_secs(5);
-/// A worker that gave nothing up is asked again after this.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-/// Longest latency that is believed.
-const LONGEST_LATENCY: Duration = Duration::from_secs(60);
 const FAR: Duration = Duration::from_secs(365 * 24 * 3600);

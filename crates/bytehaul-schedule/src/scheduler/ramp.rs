@@ -21,6 +21,7 @@ pub(super) struct Ramp {
 #[derive(Clone, Debug)]
 struct Learned {
     most: u32,
+    at: Instant,
     raise_at: Instant,
     wait: Duration,
 }
@@ -101,9 +102,12 @@ impl Ramp {
 
     /// The host refused one more while `proven` worked.
     pub(super) fn on_push_back(&mut self, now: Instant, proven: u32) {
-        let wait = self.learned.as_ref().map_or(RAISE_AFTER, |learned| {
-            (learned.wait * 2).min(RAISE_AFTER_MOST)
-        });
+        let wait = match &self.learned {
+            // Connections that were dialled together are refused together.
+            Some(learned) if now.saturating_duration_since(learned.at) < SAME_ROUND => learned.wait,
+            Some(learned) => (learned.wait * 2).min(RAISE_AFTER_MOST),
+            None => RAISE_AFTER,
+        };
         self.learn(now, proven, wait);
     }
 
@@ -215,6 +219,7 @@ impl Ramp {
         let most = connections.max(1);
         self.learned = Some(Learned {
             most,
+            at: now,
             raise_at: later(now, wait),
             wait,
         });
@@ -223,7 +228,7 @@ impl Ramp {
 }
 
 /// Connections that each answer adds to what is allowed.
-const ADD: u32 = 2;
+const ADD: u32 = 3;
 /// Beyond this a user's number is not taken seriously.
 const MOST: u32 = 256;
 /// Connections of `Auto` before it looks whether more bring more, the steps then, and the last one.
@@ -239,6 +244,9 @@ const WORTH_CLIMBING: Duration = Duration::from_secs(3);
 const RAISE_AFTER: Duration = Duration::from_secs(30);
 const RAISE_AFTER_MOST: Duration = Duration::from_secs(480);
 
+/// Refusals within this time are one.
+const SAME_ROUND: Duration = Duration::from_secs(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_allows_two_more() {
+    fn each_answer_allows_three_more() {
         let mut ramp = Ramp::new(Connections::fixed(8), 1);
         let mut seen = vec![ramp.allowed()];
         for proven in 1..=5 {
             ramp.on_accepted(proven);
             seen.push(ramp.allowed());
         }
-        assert_eq!(seen, [1, 3, 5, 7, 8, 8]);
+        assert_eq!(seen, [1, 4, 7, 8, 8, 8]);
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) struct Lease {
     /// Last report, and last report with new bytes.
     pub(super) heard: Instant,
     pub(super) moved: Instant,
+    /// Since when it has been slow against its peers.
+    pub(super) slow_since: Option<Instant>,
     pub(super) shrink: Shrink,
     /// Whether its end was moved, so that the response has more bytes than the lease.
     pub(super) cut: Cut,
@@ -68,6 +70,7 @@ impl Lease {
             accepted: None,
             heard: now,
             moved: now,
+            slow_since: None,
             shrink: Shrink::Free,
             cut: Cut::Whole,
             races: None,

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::assign::SMALLEST;
 use super::table::{Dialled, Lease};
 use super::{Scheduler, State, later};
 use crate::{
@@ -144,6 +143,8 @@ impl Scheduler {
             self.fail(lease.range, failure.class);
         } else if !self.is_working(now) {
             self.count(now, &lease, failure);
+        } else if was_kept_too_long(&lease, failure.class) {
+            // Nobody is to blame: the bytes go to the next connection.
         } else if failure.class.is_push_back() {
             self.step_back(now, failure, was_proven);
         } else {
@@ -198,7 +199,7 @@ impl Scheduler {
 
     /// One of many failed: a reset after bytes is taken up at once, anything else later.
     fn put_off(&mut self, now: Instant, lease: &Lease, failure: Failure) {
-        if lease.gained() >= SMALLEST as u64 {
+        if lease.gained() >= SERVED {
             return;
         }
         self.trouble.slow_dials(now, failure);
@@ -216,6 +217,11 @@ impl Scheduler {
     }
 }
 
+/// Whether the host had closed an idle connection before it saw the request.
+fn was_kept_too_long(lease: &Lease, class: Class) -> bool {
+    lease.dialled == Dialled::Reused && lease.accepted.is_none() && class != Class::Throttled
+}
+
 fn wait(verdict: Verdict) -> Duration {
     match verdict {
         Verdict::Retry(after) => after,
@@ -223,6 +229,8 @@ fn wait(verdict: Verdict) -> Duration {
     }
 }
 
+/// Bytes after which a connection was served, however it ended.
+const SERVED: u64 = 4 * 1024;
 /// A lease works if it gave a sign of life within this, or within so many latencies.
 const WORKING: Duration = Duration::from_secs(2);
 const LATENCIES: f64 = 8.0;

@@ -11,6 +11,7 @@ mod link;
 mod network;
 mod run;
 mod scenarios;
+mod world;
 
 pub use self::network::{Network, Pick, Refusal, SlowStart};
 pub use self::run::{Outcome, Run};

@@ -69,6 +69,13 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::within("8 equal connections, 1 GiB", path(), 1024, 8, 1.03),
         Scenario::within("automatic, against 8 equal, 128 MiB", path(), 128, 8, 1.03).automatic(),
         Scenario::within("automatic, against 8 equal, 1 GiB", path(), 1024, 8, 1.0).automatic(),
+        Scenario::within(
+            "8 fast connections, 4 GiB",
+            path().rate(150.0),
+            4096,
+            8,
+            1.03,
+        ),
         Scenario::within("one connection", path(), 32, 1, 1.01),
         Scenario::within(
             "one connection of 1 MiB/s, resets",
