@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::human::{Bytes, Time};
+use super::human::{Bytes, Left, Part};
 use super::{File, summary, to_stderr};
 use crate::failure::Failure;
 use crate::job::short_name;
@@ -86,8 +86,11 @@ impl Bars {
         let rate: u64 = self.running.values().map(|running| running.rate).sum();
         let mut text = format!("{}  {}/s", Bytes(total.bytes + received), Bytes(rate));
         if let Some(left) = self.time_left(total, rate) {
-            text.push_str(&format!("  {} left", Time(left)));
+            text.push_str(&format!("  {}", Left(left)));
         }
+        total
+            .bar
+            .set_prefix(format!("{} of {} files", total.ended, total.files));
         total.bar.set_message(text);
         total.bar.set_position(total.ended as u64);
     }
@@ -152,17 +155,24 @@ fn add_bar(all: &MultiProgress, total: Option<&Total>) -> ProgressBar {
 }
 
 fn message(progress: &ProgressSnapshot) -> String {
-    let mut text = Bytes(progress.received).to_string();
-    if let Some(total) = progress.total {
-        text.push_str(&format!(" of {}", Bytes(total)));
-    }
+    let mut text = match progress.total {
+        Some(total) => format!(
+            "{:>3}%  {}",
+            percent(progress.received, total),
+            Part {
+                of: total,
+                bytes: progress.received
+            }
+        ),
+        None => Bytes(progress.received).to_string(),
+    };
     match progress.state {
         DownloadState::Pending | DownloadState::Connecting => text.push_str("  connecting"),
         DownloadState::Finishing => text.push_str("  verifying"),
         _ => {
             text.push_str(&format!("  {}/s", Bytes(progress.rate)));
             if let Some(eta) = progress.eta {
-                text.push_str(&format!("  {} left", Time(eta)));
+                text.push_str(&format!("  {}", Left(eta)));
             }
             if progress.connections > 0 {
                 text.push_str(&format!("  {} conn", progress.connections));
@@ -170,6 +180,12 @@ fn message(progress: &ProgressSnapshot) -> String {
         }
     }
     text
+}
+
+/// Rounded down, so that only the whole is 100.
+fn percent(bytes: u64, total: u64) -> u64 {
+    let hundredths = u128::from(bytes) * 100 / u128::from(total.max(1));
+    u64::try_from(hundredths).unwrap_or(100).min(100)
 }
 
 /// The name cut to the width of its column, and without characters that would move the cursor.
@@ -186,17 +202,18 @@ fn fitted(name: &str) -> String {
     head.iter().chain(&['…']).chain(tail).collect()
 }
 
+/// The message gives way where the terminal is narrow, so that no line is ever wrapped.
 fn file_style() -> ProgressStyle {
-    style("{prefix:24!} {wide_bar} {percent:>3}%  {msg}")
+    style("{prefix:18!} {bar:12} {wide_msg}")
 }
 
 /// For a file whose length is not known.
 fn open_style() -> ProgressStyle {
-    style("{prefix:24!} {spinner}  {msg}")
+    style("{prefix:18!} {spinner}  {wide_msg}")
 }
 
 fn total_style() -> ProgressStyle {
-    style("files {pos}/{len:18} {wide_bar}       {msg}")
+    style("{prefix:18!} {bar:12} {wide_msg}")
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -205,8 +222,8 @@ fn style(template: &str) -> ProgressStyle {
         .progress_chars("━╸─")
 }
 
-const NAME_WIDTH: usize = 24;
-const NAME_TAIL: usize = 8;
+const NAME_WIDTH: usize = 18;
+const NAME_TAIL: usize = 7;
 
 #[cfg(test)]
 mod tests {
@@ -221,7 +238,7 @@ mod tests {
     fn long_names_keep_their_ends() {
         assert_eq!(fitted("short.iso"), "short.iso");
         let long = fitted("a-very-long-name-of-a-file-2026.tar.gz");
-        assert_eq!(long, "a-very-long-nam…6.tar.gz");
+        assert_eq!(long, "a-very-lon….tar.gz");
         assert_eq!(long.chars().count(), NAME_WIDTH);
         assert_eq!(fitted("a\u{1b}[2Jb"), "a?[2Jb");
     }
@@ -239,8 +256,22 @@ mod tests {
         progress.eta = Some(Duration::from_secs(90));
         assert_eq!(
             message(&progress),
-            "1.0 MiB of 2.0 MiB  1.0 KiB/s  1m 30s left  8 conn"
+            " 50%  1.0/2.0 MiB  1.0 KiB/s  1m 30s left  8 conn"
         );
+    }
+
+    #[test]
+    fn only_the_whole_is_all() {
+        assert_eq!(
+            (
+                percent(0, 0),
+                percent(99_999, 100_000),
+                percent(5, 5),
+                percent(6, 5)
+            ),
+            (0, 99, 100, 100)
+        );
+        assert_eq!(percent(u64::MAX, u64::MAX), 100);
     }
 
     #[test]

@@ -7,20 +7,59 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bytes(pub(crate) u64);
 
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.0;
+impl Bytes {
+    fn unit(self) -> &'static Unit {
         // A value that would be rounded up to 1024.0 of a unit is shown as 1.0 of the next.
-        let unit = UNITS
-            .iter()
-            .position(|unit| bytes < (1024 << unit.shift) - (1 << unit.shift) / 20);
-        let unit = &UNITS[unit.unwrap_or(UNITS.len() - 1)];
+        let fits = |unit: &&Unit| self.0 < (1024 << unit.shift) - (1 << unit.shift) / 20;
+        UNITS.iter().find(fits).unwrap_or(&UNITS[UNITS.len() - 1])
+    }
+
+    fn number(self, unit: &Unit) -> String {
         if unit.shift == 0 {
-            return write!(f, "{bytes} B");
+            return self.0.to_string();
         }
         let one = 1u128 << unit.shift;
-        let tenths = (u128::from(bytes) * 10 + one / 2) / one;
-        write!(f, "{}.{} {}", tenths / 10, tenths % 10, unit.name)
+        let tenths = (u128::from(self.0) * 10 + one / 2) / one;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = self.unit();
+        write!(f, "{} {}", self.number(unit), unit.name)
+    }
+}
+
+/// Bytes of a whole, with the unit once when it is the same: `12.0/64.0 MiB`, `900.0 KiB/64.0 MiB`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) bytes: u64,
+    pub(crate) of: u64,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, whole) = (Bytes(self.bytes), Bytes(self.of));
+        let unit = whole.unit();
+        if bytes.unit().shift == unit.shift {
+            write!(f, "{}/{whole}", bytes.number(unit))
+        } else {
+            write!(f, "{bytes}/{whole}")
+        }
+    }
+}
+
+/// A time that is still to come, in whole seconds: `12s left`, `1m 05s left`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Left(pub(crate) Duration);
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            seconds if seconds < 60 => write!(f, "{seconds}s left"),
+            _ => write!(f, "{} left", Time(self.0)),
+        }
     }
 }
 
@@ -108,6 +147,29 @@ mod tests {
         check((1 << 30) - (60 << 10), "1023.9 MiB");
         check(5 << 40, "5.0 TiB");
         check(u64::MAX, "16384.0 PiB");
+    }
+
+    #[test]
+    fn parts_and_times_left() {
+        assert_eq!(
+            Part {
+                bytes: 12 << 20,
+                of: 64 << 20
+            }
+            .to_string(),
+            "12.0/64.0 MiB"
+        );
+        assert_eq!(
+            Part {
+                bytes: 900 << 10,
+                of: 64 << 20
+            }
+            .to_string(),
+            "900.0 KiB/64.0 MiB"
+        );
+        assert_eq!(Part { bytes: 0, of: 10 }.to_string(), "0/10 B");
+        assert_eq!(Left(Duration::from_millis(12_900)).to_string(), "12s left");
+        assert_eq!(Left(Duration::from_secs(65)).to_string(), "1m 05s left");
     }
 
     #[test]
