@@ -66,11 +66,9 @@ impl Job {
         let url = parse_url(&spec.url)?;
         let safe_url = SafeUrl::from(&url);
         let place = match spec.output_path {
+            // `.`, `..` and `/` name directories; the error is the same as for one with a name of its own.
             Some(path) if path.file_name().is_none() => {
-                return Err(DownloadError::parameter(
-                    "output path",
-                    format!("{} names no file", path.display()),
-                ));
+                return Err(bytehaul_storage::Error::TargetIsDirectory { path }.into());
             }
             Some(path) => Place::Named(path),
             None => Place::Automatic {
@@ -207,7 +205,7 @@ mod tests {
             "ftp is not http",
         );
         check(|s| s.url = String::new(), "invalid URL");
-        check(|s| s.output_path = Some("..".into()), "names no file");
+        check(|s| s.output_path = Some("..".into()), "is a directory");
         check(|s| s.memory_budget = 1, "too few");
         check(|s| s.max_connections = 1000, "more than 256");
         check(
