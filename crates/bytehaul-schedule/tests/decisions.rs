@@ -310,6 +310,21 @@ fn a_failing_range_lets_others_go_first() {
 }
 
 #[test]
+fn the_last_one_at_work_is_replaced_however_long_dialling_waits() {
+    check(
+        64,
+        upto(2),
+        &[
+            ("adopt 0 4; accept l0; at l0 2", "c1 l1 4-20"),
+            ("fail l1 reset", ""),
+            ("wait 1100", "c2 l2 4-20"),
+            ("fail l2 throttled 60000", ""),
+            ("at l0 3; fail l0 reset", "c3 l3 3-19"),
+        ],
+    );
+}
+
+#[test]
 fn an_idle_connection_takes_from_the_one_that_would_end_last() {
     check(
         16,

@@ -51,9 +51,7 @@ fn fast_connections() {
 
 #[test]
 fn stragglers() {
-    check(20, |name| {
-        name.contains("slower") && !name.contains("1 GiB")
-    });
+    check(8, |name| name.contains("slower") && !name.contains("1 GiB"));
 }
 
 #[test]
@@ -68,12 +66,12 @@ fn stalls() {
 
 #[test]
 fn resets() {
-    check(25, |name| name.starts_with("resets"));
+    check(12, |name| name.starts_with("resets"));
 }
 
 #[test]
 fn one_connection() {
-    check(20, |name| name.starts_with("one connection"));
+    check(12, |name| name.starts_with("one connection"));
 }
 
 #[test]

@@ -15,7 +15,10 @@ impl Scheduler {
             .leases
             .values()
             .any(|lease| lease.shrink == Shrink::Asked);
-        if is_waiting || !self.unleased().is_empty() {
+        // Bytes outside the window keep their connections waiting; bytes put off after a failure do not.
+        let mut free = self.unleased();
+        self.trouble.withhold(now, &mut free);
+        if is_waiting || !free.is_empty() {
             return;
         }
         let outlook = self.outlook(now);
