@@ -120,6 +120,14 @@ impl Identity {
         self.compare_validators(seen)
     }
 
+    /// On what a transfer with this identity can rest at best.
+    pub(crate) fn best(&self) -> Evidence {
+        match self.compare(self) {
+            Verdict::Same(evidence) => evidence,
+            Verdict::Doubt(_) | Verdict::Changed(_) => Evidence::Length,
+        }
+    }
+
     /// Whether what an earlier run left may be of this very URL, or is proven to be by a strong validator.
     pub(crate) fn is_resumable_as(&self, seen: &Self) -> bool {
         let strong = matches!(

@@ -10,7 +10,7 @@ use bytehaul_storage::Budget;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
-use crate::identity::{Evidence, Identity, Verdict};
+use crate::identity::{Evidence, Identity};
 use crate::session::intake::Intake;
 use crate::session::job::{Connections, Job};
 use crate::session::open::Kept;
@@ -141,7 +141,7 @@ impl Carrier {
         let evidence = known.evidence(if alone {
             Evidence::SingleResponse
         } else {
-            at_best(&known.identity)
+            known.identity.best()
         });
         let piece_size = NonZeroU64::new(piece_size).unwrap_or(NonZeroU64::MIN);
         let plan = Plan::new(total, piece_size).done(done.clone());
@@ -258,14 +258,6 @@ impl Known {
             Kept::Nothing => alone,
             Kept::Left { evidence } => alone.max(*evidence),
         }
-    }
-}
-
-/// What the identity can prove at best.
-fn at_best(identity: &Identity) -> Evidence {
-    match identity.compare(identity) {
-        Verdict::Same(evidence) => evidence,
-        Verdict::Doubt(_) | Verdict::Changed(_) => Evidence::Length,
     }
 }
 

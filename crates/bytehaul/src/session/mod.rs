@@ -6,6 +6,7 @@ mod intake;
 mod job;
 mod lease;
 mod open;
+mod overlap;
 mod place;
 mod probe;
 mod ranged;

@@ -1,6 +1,7 @@
 //! Before the first byte is written: the claim on the target, what an earlier run left, and the probe, reconciled.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytehaul_schedule::RetryBudget;
@@ -10,9 +11,11 @@ use bytehaul_transport::RequestRange;
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity, Verdict};
 use crate::session::job::{Connections, Job, Place, Resume};
+use crate::session::overlap::{self, Overlap};
 use crate::session::place;
-use crate::session::probe::{self, Probe};
+use crate::session::probe::{self, Kind, Probe};
 use crate::session::source::Source;
+use crate::session::trouble::Trouble;
 use crate::spec::OnRemoteChange;
 
 /// A transfer that is ready to write.
@@ -62,43 +65,35 @@ pub(crate) async fn open(
                 probe: None,
             });
         }
-        let probe = probe::probe(source, opening.wanted(left.as_ref()), retry).await?;
+        let mut probe = probe::probe(source, opening.wanted(left.as_ref()), retry).await?;
         let kept = match left {
             None => Kept::Nothing,
-            Some(left) => match opening.reconcile(&left, &probe).await? {
+            Some(left) => match opening.reconcile(&left, &mut probe, retry).await? {
                 Reconciled::Kept(evidence) => Kept::Left { evidence },
                 Reconciled::AskAgain => continue,
             },
         };
-        if let Place::Automatic { directory } = &job.place {
-            let path = place::automatic(directory, source.url(), &probe.headers);
-            if held
-                .as_ref()
-                .is_none_or(|claim| claim.layout().target != path)
-            {
-                let claim = place::claim(&path, job.overwrite, opening.resume).await?;
-                let resumable = opening.usable(&claim).is_some();
-                held = Some(claim);
-                if resumable {
-                    // The server's own name leads to a part file: ask again, for what it lacks.
-                    continue;
-                }
-                let claim = held.expect("just claimed");
+        let identity = probe.identity.clone();
+        match opening.settle(held, &probe).await? {
+            Settled::Here(claim) => {
                 return Ok(Opened {
                     claim,
-                    identity: probe.identity.clone(),
+                    identity,
+                    kept,
+                    probe: Some(probe),
+                });
+            }
+            Settled::Elsewhere(claim) if opening.usable(&claim).is_none() => {
+                return Ok(Opened {
+                    claim,
+                    identity,
                     kept: Kept::Nothing,
                     probe: Some(probe),
                 });
             }
+            // The server's own name leads to a part file: ask again, for what that one lacks.
+            Settled::Elsewhere(claim) => held = Some(claim),
         }
-        let claim = held.expect("a named target is claimed before anything is sent");
-        return Ok(Opened {
-            claim,
-            identity: probe.identity.clone(),
-            kept,
-            probe: Some(probe),
-        });
     }
 }
 
@@ -113,6 +108,16 @@ struct Opening<'a> {
 struct Usable {
     identity: Identity,
     missing: Vec<Range<u64>>,
+    /// Bytes before the first missing one that are compared with what the server has now; none where a
+    /// validator proves enough.
+    overlap: Range<u64>,
+    part: PathBuf,
+}
+
+/// Which claim the download goes on with.
+enum Settled {
+    Here(Claim),
+    Elsewhere(Claim),
 }
 
 enum Reconciled {
@@ -149,16 +154,46 @@ impl Opening<'_> {
         let left = claim.left()?;
         let identity = Identity::from_stored(&left.identity, left.len);
         let missing = missing(left, identity.len?);
-        let here = Identity {
-            url: self.source.safe_url().identity(),
-            ..Identity::default()
-        };
-        if missing.is_empty() {
+        let part = claim.layout().part.clone();
+        let Some(gap) = missing.first() else {
             // Complete but not published: no server needs to be asked, but it has to be this very URL's file.
-            return (identity.url == here.url).then_some(Usable { identity, missing });
-        }
+            let same = identity.url == self.source.safe_url().identity();
+            return same.then_some(Usable {
+                identity,
+                missing,
+                overlap: 0..0,
+                part,
+            });
+        };
+        let weak = identity.best() > Evidence::StrongEtag;
+        let overlap = if weak {
+            overlap::before(gap, &left.durable)
+        } else {
+            gap.start..gap.start
+        };
         let allowed = identity.has_validator() || self.resume == Resume::Trusting;
-        allowed.then_some(Usable { identity, missing })
+        allowed.then_some(Usable {
+            identity,
+            missing,
+            overlap,
+            part,
+        })
+    }
+
+    /// The claim on the name that is certain now that the server has answered.
+    async fn settle(&self, held: Option<Claim>, probe: &Probe) -> Result<Settled, DownloadError> {
+        let Place::Automatic { directory } = &self.job.place else {
+            return Ok(Settled::Here(
+                held.expect("a named target is claimed before anything is sent"),
+            ));
+        };
+        let path = place::automatic(directory, self.source.url(), &probe.headers);
+        match held {
+            Some(claim) if claim.layout().target == path => Ok(Settled::Here(claim)),
+            Some(_) | None => place::claim(&path, self.job.overwrite, self.resume)
+                .await
+                .map(Settled::Elsewhere),
+        }
     }
 
     /// What the probe asks for: the first bytes that are missing, and not much more than one connection should
@@ -166,9 +201,10 @@ impl Opening<'_> {
     fn wanted(&self, left: Option<&Usable>) -> RequestRange {
         let alone = self.job.connections == Connections::AtMost(1);
         let share = self.job.min_split.clamp(PROBE_LEAST, PROBE_MOST);
-        match left.and_then(|left| left.missing.first()) {
-            Some(gap) if alone => RequestRange::Span(gap.clone()),
-            Some(gap) => RequestRange::Span(gap.start..gap.end.min(gap.start + share)),
+        let gap = left.and_then(|left| Some((left.missing.first()?, left.overlap.start)));
+        match gap {
+            Some((gap, start)) if alone => RequestRange::Span(start..gap.end),
+            Some((gap, start)) => RequestRange::Span(start..gap.end.min(gap.start + share)),
             None if alone => RequestRange::From(0),
             None => RequestRange::Span(0..share),
         }
@@ -177,11 +213,19 @@ impl Opening<'_> {
     async fn reconcile(
         &mut self,
         left: &Usable,
-        probe: &Probe,
+        probe: &mut Probe,
+        retry: &mut RetryBudget,
     ) -> Result<Reconciled, DownloadError> {
         let what = match left.identity.compare(&probe.identity) {
             Verdict::Same(evidence) if left.identity.is_resumable_as(&probe.identity) => {
-                return Ok(Reconciled::Kept(evidence));
+                match self.compare_overlap(left, probe).await {
+                    Ok(Overlap::Equal) => return Ok(Reconciled::Kept(evidence)),
+                    Ok(Overlap::Differs) => "bytes that are there already differ".into(),
+                    Err(trouble) => {
+                        probe::wait(trouble, retry).await?;
+                        return Ok(Reconciled::AskAgain);
+                    }
+                }
             }
             Verdict::Same(_) => "an earlier run downloaded another URL to this target".into(),
             Verdict::Doubt(what) => {
@@ -205,6 +249,28 @@ impl Opening<'_> {
                 Ok(Reconciled::AskAgain)
             }
         }
+    }
+
+    /// Takes the overlap from the start of the probe's body, so that what follows is missing.
+    async fn compare_overlap(&self, left: &Usable, probe: &mut Probe) -> Result<Overlap, Trouble> {
+        let Kind::Ranged { range, .. } = &mut probe.kind else {
+            return Ok(Overlap::Equal);
+        };
+        if left.overlap.is_empty() {
+            return Ok(Overlap::Equal);
+        }
+        if range.end <= left.overlap.end {
+            let what = "fewer bytes than were asked for".into();
+            return Err(Trouble::unusable(&probe.url, what));
+        }
+        range.start = left.overlap.end;
+        overlap::compare(
+            &left.part,
+            left.overlap.clone(),
+            &mut probe.body,
+            &probe.url,
+        )
+        .await
     }
 }
 

@@ -100,7 +100,8 @@ pub(crate) async fn probe(
     }
 }
 
-async fn wait(trouble: Trouble, retry: &mut RetryBudget) -> Result<(), DownloadError> {
+/// Waits as long as the trouble asks for, or says that it is final.
+pub(crate) async fn wait(trouble: Trouble, retry: &mut RetryBudget) -> Result<(), DownloadError> {
     let Trouble::Retry { failure, error } = trouble else {
         return Err(fatal(trouble));
     };
