@@ -12,10 +12,15 @@ type AnyError = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), AnyError> {
     let mut arguments = std::env::args().skip(1);
-    let directory = arguments.next().unwrap_or_else(|| std::env::temp_dir().display().to_string());
+    let directory = arguments
+        .next()
+        .unwrap_or_else(|| std::env::temp_dir().display().to_string());
     let mebibytes: u64 = arguments.next().map_or(Ok(1024), |text| text.parse())?;
     let directory = Path::new(&directory);
-    println!("{mebibytes} MiB in {}; seconds of wall and of CPU, medians of {ROUNDS}", directory.display());
+    println!(
+        "{mebibytes} MiB in {}; seconds of wall and of CPU, medians of {ROUNDS}",
+        directory.display()
+    );
     let mut rounds: Vec<Vec<Cost>> = Vec::new();
     for _ in 0..ROUNDS {
         let mut row = Vec::new();
@@ -25,17 +30,35 @@ async fn main() -> Result<(), AnyError> {
         for allocation in [Allocation::None, Allocation::Prealloc] {
             row.push(measure(part_file(directory, mebibytes, allocation, None)).await?);
         }
-        row.push(measure(part_file(directory, mebibytes, Allocation::Prealloc, Some(Algorithm::Sha256))).await?);
+        row.push(
+            measure(part_file(
+                directory,
+                mebibytes,
+                Allocation::Prealloc,
+                Some(Algorithm::Sha256),
+            ))
+            .await?,
+        );
         rounds.push(row);
     }
-    let names = ["pwrite + crc", "pwrite + crc + sync", "part file, none", "part file, prealloc", "part file, sha-256"];
+    let names = [
+        "pwrite + crc",
+        "pwrite + crc + sync",
+        "part file, none",
+        "part file, prealloc",
+        "part file, sha-256",
+    ];
     for (at, name) in names.iter().enumerate() {
         let median = |of: fn(&Cost) -> Duration| {
             let mut all: Vec<Duration> = rounds.iter().map(|row| of(&row[at])).collect();
             all.sort_unstable();
             all[all.len() / 2].as_secs_f64()
         };
-        println!("{name:20} wall {:.3}  cpu {:.3}", median(|cost| cost.wall), median(|cost| cost.cpu));
+        println!(
+            "{name:20} wall {:.3}  cpu {:.3}",
+            median(|cost| cost.wall),
+            median(|cost| cost.cpu)
+        );
     }
     Ok(())
 }
@@ -55,7 +78,10 @@ enum Ending {
 async fn measure(work: impl Future<Output = Result<(), AnyError>>) -> Result<Cost, AnyError> {
     let (started, before) = (Instant::now(), cpu_time()?);
     work.await?;
-    Ok(Cost { wall: started.elapsed(), cpu: cpu_time()?.saturating_sub(before) })
+    Ok(Cost {
+        wall: started.elapsed(),
+        cpu: cpu_time()?.saturating_sub(before),
+    })
 }
 
 fn plain_loop(directory: &Path, mebibytes: u64, ending: Ending) -> Result<(), AnyError> {
@@ -85,9 +111,16 @@ async fn part_file(
 ) -> Result<(), AnyError> {
     let target = directory.join("write_speed.target");
     let len = mebibytes * MIB as u64;
-    let options = StartOptions { len: Some(len), allocation, digest, ..StartOptions::default() };
-    let writer =
-        tokio::task::spawn_blocking(move || claim(&target, Conflict::Overwrite, Resume::Ignore)?.start(options)).await??;
+    let options = StartOptions {
+        len: Some(len),
+        allocation,
+        digest,
+        ..StartOptions::default()
+    };
+    let writer = tokio::task::spawn_blocking(move || {
+        claim(&target, Conflict::Overwrite, Resume::Ignore)?.start(options)
+    })
+    .await??;
     // As many buffers as a downloading program would have in flight with eight connections.
     let budget = Budget::new(24 * MIB);
     for at in 0..mebibytes {
@@ -113,7 +146,12 @@ fn fill(buffer: &mut [u8]) {
 fn cpu_time() -> Result<Duration, AnyError> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let after_name = stat.rsplit(')').next().ok_or("no process name")?;
-    let ticks: Vec<u64> = after_name.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    let ticks: Vec<u64> = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
     Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
 }
 

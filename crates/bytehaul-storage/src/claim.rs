@@ -42,7 +42,7 @@ pub enum Allocation {
     /// The file grows as it is written.
     None,
     /// Reserve it where the file system can; else make the file that long and check the free space. A full disk is found
-    /// before the first byte. The default.
+    /// before the first byte; but for objects of up to 1 MiB, which are one write anyway. The default.
     #[default]
     Prealloc,
 }
@@ -121,7 +121,12 @@ pub fn claim(target: &Path, conflict: Conflict, resume: Resume) -> Result<Claim,
 /// # Errors
 ///
 /// Those of [`claim`], and [`Error::Stopped`].
-pub fn claim_unless(target: &Path, conflict: Conflict, resume: Resume, stop: &AtomicBool) -> Result<Claim, Error> {
+pub fn claim_unless(
+    target: &Path,
+    conflict: Conflict,
+    resume: Resume,
+    stop: &AtomicBool,
+) -> Result<Claim, Error> {
     claim_watched(target, conflict, resume, stop, None)
 }
 
@@ -145,7 +150,11 @@ pub(crate) fn claim_watched(
         (Resume::Continue, Found::Left) => load::load(&disk, stop)?,
         (Resume::Continue, Found::Made) | (Resume::Ignore, _) => Loaded::default(),
     };
-    Ok(Claim { disk, conflict, loaded })
+    Ok(Claim {
+        disk,
+        conflict,
+        loaded,
+    })
 }
 
 impl Claim {
@@ -164,7 +173,7 @@ impl Claim {
         &self.disk.layout
     }
 
-    /// Starts writing: reserves the disk and writes the first control file. Blocks, and belongs inside a tokio runtime
+    /// Starts writing: reserves the disk, and tells it what is kept. Blocks, and belongs inside a tokio runtime
     /// (in `spawn_blocking`), on whose blocking threads the writer will work.
     ///
     /// With [`Keep::Nothing`] this is the moment when the bytes of an earlier run go.
@@ -179,22 +188,41 @@ impl Claim {
     /// Outside of a tokio runtime that has its timer enabled.
     pub fn start(mut self, options: StartOptions) -> Result<Writer, Error> {
         let runtime = tokio::runtime::Handle::current();
-        let left = self.loaded.left.take().filter(|_| options.keep == Keep::Left);
+        let left = self
+            .loaded
+            .left
+            .take()
+            .filter(|_| options.keep == Keep::Left);
         let len = options.len.or(left.as_ref().and_then(|left| left.len));
         let segments = match left {
             Some(left) => self.go_on(left, len)?,
             None => self.start_over(piece_size_for(options.piece_size, len))?,
         };
-        if let (Allocation::Prealloc, Some(len)) = (options.allocation, len) {
-            self.disk.reserve(len)?;
+        match (options.allocation, len) {
+            (Allocation::Prealloc, Some(len)) if len > SMALL => self.disk.reserve(len)?,
+            (Allocation::Prealloc | Allocation::None, _) => {}
         }
-        Writer::start(Seed { disk: self.disk, conflict: self.conflict, len, segments, runtime, options })
+        Writer::start(Seed {
+            disk: self.disk,
+            conflict: self.conflict,
+            len,
+            segments,
+            runtime,
+            options,
+        })
     }
 
     fn go_on(&self, left: Left, len: Option<u64>) -> Result<Segments, Error> {
-        let (segments, end) = (left.segments, left.durable.last().map_or(0, |range| range.end));
+        let (segments, end) = (
+            left.segments,
+            left.durable.last().map_or(0, |range| range.end),
+        );
         if let Some(len) = len.filter(|&len| len < end) {
-            return Err(Error::BeyondEnd { path: self.disk.layout.part.clone(), offset: len, len });
+            return Err(Error::BeyondEnd {
+                path: self.disk.layout.part.clone(),
+                offset: len,
+                len,
+            });
         }
         Ok(segments)
     }
@@ -213,9 +241,14 @@ impl Claim {
 
 /// After a crash between publishing and removing the control file the latter is left alone beside the finished target.
 fn sweep(layout: &Layout) {
-    let alone = matches!((sys::entry(&layout.part), sys::entry(&layout.control)), (Ok(None), Ok(Some(_))));
+    let alone = matches!(
+        (sys::entry(&layout.part), sys::entry(&layout.control)),
+        (Ok(None), Ok(Some(_)))
+    );
     if alone && let Ok((part, Found::Made)) = Part::take(layout, Conflict::Overwrite) {
         // Best effort: the caller is told about the target in any case.
         let _ = Disk::new(layout.clone(), part, None).remove_control();
     }
 }
+
+const SMALL: u64 = 1 << 20;

@@ -26,13 +26,25 @@ pub(crate) struct ControlFile {
 
 impl Disk {
     pub(crate) fn new(layout: Layout, part: Part, witness: Option<Arc<dyn Witness>>) -> Self {
-        Self { layout, part, witness }
+        Self {
+            layout,
+            part,
+            witness,
+        }
     }
 
     pub(crate) fn write_part(&self, offset: u64, slices: &mut [IoSlice<'_>]) -> Result<(), Error> {
         // Advancing a slice list consumes it, so the witness is shown a copy of the list.
-        let seen: Vec<IoSlice<'_>> = if self.witness.is_some() { slices.to_vec() } else { Vec::new() };
-        let change = Change::Write { name: Name::Part, offset, data: &seen };
+        let seen: Vec<IoSlice<'_>> = if self.witness.is_some() {
+            slices.to_vec()
+        } else {
+            Vec::new()
+        };
+        let change = Change::Write {
+            name: Name::Part,
+            offset,
+            data: &seen,
+        };
         self.make(change, || sys::write_at(&self.part.file, offset, slices))
             .map_err(|error| Error::at("write", &self.layout.part, offset, error))
     }
@@ -48,8 +60,14 @@ impl Disk {
     }
 
     pub(crate) fn set_part_len(&self, len: u64) -> Result<(), Error> {
-        self.make(Change::SetLen { name: Name::Part, len }, || self.part.file.set_len(len))
-            .map_err(|error| Error::of("resize", &self.layout.part, error))
+        self.make(
+            Change::SetLen {
+                name: Name::Part,
+                len,
+            },
+            || self.part.file.set_len(len),
+        )
+        .map_err(|error| Error::of("resize", &self.layout.part, error))
     }
 
     /// Makes the written bytes of the part, and its length, survive a power cut.
@@ -69,7 +87,13 @@ impl Disk {
         let file = &self.part.file;
         self.require(missing, sys::free_bytes_of_all(file))?;
         if !sys::is_in_memory(file) {
-            match self.make(Change::SetLen { name: Name::Part, len }, || sys::allocate(file, len)) {
+            match self.make(
+                Change::SetLen {
+                    name: Name::Part,
+                    len,
+                },
+                || sys::allocate(file, len),
+            ) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
                 Err(error) => {
@@ -80,22 +104,40 @@ impl Disk {
             }
         }
         self.require(missing, sys::free_bytes(file))?;
-        if before.len() < len { self.set_part_len(len) } else { Ok(()) }
+        if before.len() < len {
+            self.set_part_len(len)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes the next control file, beside the present one.
     pub(crate) fn create_control(&self, bytes: &[u8]) -> Result<ControlFile, Error> {
         let failed = |error| Error::of("create", &self.layout.control_new, error);
-        self.make(Change::Remove(Name::ControlNew), || sys::remove(&self.layout.control_new)).map_err(failed)?;
+        self.make(Change::Remove(Name::ControlNew), || {
+            sys::remove(&self.layout.control_new)
+        })
+        .map_err(failed)?;
         let create = || sys::create_new(&self.layout.control_new);
-        let file = self.make(Change::Create(Name::ControlNew), create).map_err(failed)?;
+        let file = self
+            .make(Change::Create(Name::ControlNew), create)
+            .map_err(failed)?;
         let mut made = ControlFile { file, len: 0 };
         self.append_control(&mut made, Name::ControlNew, bytes)?;
         Ok(made)
     }
 
-    pub(crate) fn append_control(&self, to: &mut ControlFile, name: Name, bytes: &[u8]) -> Result<(), Error> {
-        let change = Change::Write { name, offset: to.len, data: &[IoSlice::new(bytes)] };
+    pub(crate) fn append_control(
+        &self,
+        to: &mut ControlFile,
+        name: Name,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let change = Change::Write {
+            name,
+            offset: to.len,
+            data: &[IoSlice::new(bytes)],
+        };
         let mut slices = [IoSlice::new(bytes)];
         self.make(change, || sys::write_at(&to.file, to.len, &mut slices))
             .map_err(|error| Error::of("write", &self.layout.control, error))?;
@@ -105,8 +147,14 @@ impl Disk {
 
     /// Cuts off what was appended behind the first `len` bytes.
     pub(crate) fn cut_control(&self, file: &mut ControlFile, len: u64) -> Result<(), Error> {
-        self.make(Change::SetLen { name: Name::Control, len }, || file.file.set_len(len))
-            .map_err(|error| Error::of("resize", &self.layout.control, error))?;
+        self.make(
+            Change::SetLen {
+                name: Name::Control,
+                len,
+            },
+            || file.file.set_len(len),
+        )
+        .map_err(|error| Error::of("resize", &self.layout.control, error))?;
         file.len = len;
         Ok(())
     }
@@ -118,16 +166,27 @@ impl Disk {
 
     /// Puts the next control file in the place of the present one.
     pub(crate) fn swap_control(&self) -> Result<(), Error> {
-        let change = Change::Rename { from: Name::ControlNew, to: Name::Control };
-        self.make(change, || std::fs::rename(&self.layout.control_new, &self.layout.control))
-            .map_err(|error| Error::of("replace", &self.layout.control, error))
+        let change = Change::Rename {
+            from: Name::ControlNew,
+            to: Name::Control,
+        };
+        self.make(change, || {
+            std::fs::rename(&self.layout.control_new, &self.layout.control)
+        })
+        .map_err(|error| Error::of("replace", &self.layout.control, error))
     }
 
     /// Removes the control files; says whether there was one.
     pub(crate) fn remove_control(&self) -> Result<bool, Error> {
         let failed = |error| Error::of("remove", &self.layout.control, error);
-        self.make(Change::Remove(Name::ControlNew), || sys::remove(&self.layout.control_new)).map_err(failed)?;
-        self.make(Change::Remove(Name::Control), || sys::remove(&self.layout.control)).map_err(failed)
+        self.make(Change::Remove(Name::ControlNew), || {
+            sys::remove(&self.layout.control_new)
+        })
+        .map_err(failed)?;
+        self.make(Change::Remove(Name::Control), || {
+            sys::remove(&self.layout.control)
+        })
+        .map_err(failed)
     }
 
     /// Removes the part, if its name still stands for our file.
@@ -135,14 +194,18 @@ impl Disk {
         if self.still_ours().is_err() {
             return Ok(());
         }
-        self.make(Change::Remove(Name::Part), || sys::remove(&self.layout.part))
-            .map(drop)
-            .map_err(|error| Error::of("remove", &self.layout.part, error))
+        self.make(Change::Remove(Name::Part), || {
+            sys::remove(&self.layout.part)
+        })
+        .map(drop)
+        .map_err(|error| Error::of("remove", &self.layout.part, error))
     }
 
     pub(crate) fn sync_directory(&self) -> Result<(), Error> {
-        self.make(Change::SyncDirectory, || sys::sync_directory(&self.layout.directory))
-            .map_err(|error| Error::of("sync", &self.layout.directory, error))
+        self.make(Change::SyncDirectory, || {
+            sys::sync_directory(&self.layout.directory)
+        })
+        .map_err(|error| Error::of("sync", &self.layout.directory, error))
     }
 
     /// Fails when somebody else took the part's name away from our file.
@@ -159,7 +222,10 @@ impl Disk {
     pub(crate) fn publish(&self, conflict: Conflict) -> Result<(), Error> {
         let (from, to) = (&self.layout.part, &self.layout.target);
         crate::part::check_target(&self.layout, conflict)?;
-        let change = Change::Rename { from: Name::Part, to: Name::Target };
+        let change = Change::Rename {
+            from: Name::Part,
+            to: Name::Target,
+        };
         let renamed = self.make(change, || match conflict {
             Conflict::Refuse => sys::rename_new(from, to),
             Conflict::Overwrite => std::fs::rename(from, to),
@@ -182,21 +248,28 @@ impl Disk {
     }
 
     fn part_metadata(&self) -> Result<std::fs::Metadata, Error> {
-        self.part.file.metadata().map_err(|error| Error::of("look at", &self.layout.part, error))
+        self.part
+            .file
+            .metadata()
+            .map_err(|error| Error::of("look at", &self.layout.part, error))
     }
 
     fn require(&self, missing: u64, free: io::Result<Option<u64>>) -> Result<(), Error> {
         let path = &self.layout.part;
         match free.map_err(|error| Error::of("look at the file system of", path, error))? {
-            Some(free) if free < missing => {
-                Err(Error::DiskFull { path: path.clone(), needed: Some(missing - free), source: None })
-            }
+            Some(free) if free < missing => Err(Error::DiskFull {
+                path: path.clone(),
+                needed: Some(missing - free),
+                source: None,
+            }),
             Some(_) | None => Ok(()),
         }
     }
 
     fn make<T>(&self, change: Change<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let Some(witness) = &self.witness else { return call() };
+        let Some(witness) = &self.witness else {
+            return call();
+        };
         witness.before(change)?;
         let made = call()?;
         witness.after(change);

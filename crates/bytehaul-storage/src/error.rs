@@ -165,22 +165,37 @@ impl Error {
     fn sort(action: &'static str, path: &Path, offset: Option<u64>, source: io::Error) -> Self {
         let path = path.to_path_buf();
         if is_disk_full(&source) {
-            return Self::DiskFull { path, needed: None, source: Some(Arc::new(source)) };
+            return Self::DiskFull {
+                path,
+                needed: None,
+                source: Some(Arc::new(source)),
+            };
         }
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Self::Permission { action, path, source: Arc::new(source) }
+                Self::Permission {
+                    action,
+                    path,
+                    source: Arc::new(source),
+                }
             }
             io::ErrorKind::InvalidFilename => Self::BadName { path },
-            _ => Self::Io { action, path, offset, source: Arc::new(source) },
+            _ => Self::Io {
+                action,
+                path,
+                offset,
+                source: Arc::new(source),
+            },
         }
     }
 }
 
 /// Whether an error of the system says that the disk or the quota is full (`ENOSPC`, `EDQUOT`, and Windows' 39 and 112).
 pub fn is_disk_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        || (cfg!(windows) && matches!(error.raw_os_error(), Some(39 | 112)))
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) || (cfg!(windows) && matches!(error.raw_os_error(), Some(39 | 112)))
 }
 
 struct At(Option<u64>);

@@ -32,21 +32,38 @@ impl Layout {
     ///
     /// [`Error::BadName`] when the path ends in no file name (`/`, `..`, empty).
     pub fn beside(target: &Path) -> Result<Self, Error> {
-        let bad = || Error::BadName { path: target.to_path_buf() };
+        let bad = || Error::BadName {
+            path: target.to_path_buf(),
+        };
         let absolute = std::path::absolute(target).map_err(|_| bad())?;
         let name = absolute.file_name().ok_or_else(bad)?;
-        if target.as_os_str().as_encoded_bytes().last().is_some_and(|&last| std::path::is_separator(last.into())) {
+        if target
+            .as_os_str()
+            .as_encoded_bytes()
+            .last()
+            .is_some_and(|&last| std::path::is_separator(last.into()))
+        {
             return Err(bad());
         }
         let directory = absolute.parent().ok_or_else(bad)?.to_path_buf();
         let beside = |suffix| directory.join(with_suffix(name, suffix));
         let (part, control, control_new) = (beside(PART), beside(CONTROL), beside(CONTROL_NEW));
-        Ok(Self { part, control, control_new, directory, target: absolute })
+        Ok(Self {
+            part,
+            control,
+            control_new,
+            directory,
+            target: absolute,
+        })
     }
 }
 
 fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
-    let mut named = if name.len() + CONTROL_NEW.len() <= NAME_MAX { name.to_owned() } else { shortened(name) };
+    let mut named = if name.len() + CONTROL_NEW.len() <= NAME_MAX {
+        name.to_owned()
+    } else {
+        shortened(name)
+    };
     named.push(suffix);
     named
 }
@@ -56,7 +73,10 @@ fn shortened(name: &OsStr) -> OsString {
     let hash = &hash[..HASH_DIGITS];
     let room = NAME_MAX - CONTROL_NEW.len() - 1 - hash.len();
     let text = name.to_string_lossy();
-    let cut = (0..=room).rev().find(|&at| text.is_char_boundary(at)).expect("0 is a boundary");
+    let cut = (0..=room)
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .expect("0 is a boundary");
     OsString::from(format!("{}~{hash}", &text[..cut]))
 }
 
@@ -85,7 +105,10 @@ mod tests {
     #[test]
     fn paths_without_a_file_name_are_refused() {
         for bad in ["/", "..", "", "a/..", "dir/"] {
-            assert!(matches!(Layout::beside(Path::new(bad)), Err(Error::BadName { .. })), "{bad}");
+            assert!(
+                matches!(Layout::beside(Path::new(bad)), Err(Error::BadName { .. })),
+                "{bad}"
+            );
         }
     }
 
@@ -93,8 +116,14 @@ mod tests {
     fn long_names_are_cut_and_told_apart() {
         for filler in ["x", "é", "名"] {
             let long = filler.repeat(255 / filler.len());
-            let a = Layout::beside(&Path::new("/d").join(format!("{}1", &long[..long.len() - filler.len()]))).unwrap();
-            let b = Layout::beside(&Path::new("/d").join(format!("{}2", &long[..long.len() - filler.len()]))).unwrap();
+            let a = Layout::beside(
+                &Path::new("/d").join(format!("{}1", &long[..long.len() - filler.len()])),
+            )
+            .unwrap();
+            let b = Layout::beside(
+                &Path::new("/d").join(format!("{}2", &long[..long.len() - filler.len()])),
+            )
+            .unwrap();
             for path in [&a.part, &a.control, &a.control_new] {
                 assert!(name(path).len() <= 255, "{}", name(path).len());
             }

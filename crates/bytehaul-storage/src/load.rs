@@ -42,12 +42,19 @@ pub(crate) fn load(disk: &Disk, stop: &AtomicBool) -> Result<Loaded, Error> {
     let path = &disk.layout.control;
     let warn = |why: String| {
         tracing::warn!(path = %path.display(), "{why}");
-        Ok(Loaded { left: None, warning: Some(why) })
+        Ok(Loaded {
+            left: None,
+            warning: Some(why),
+        })
     };
     let bytes = match read_control(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return if disk.part_len()? == 0 { Ok(Loaded::default()) } else { warn(NO_CONTROL.into()) };
+            return if disk.part_len()? == 0 {
+                Ok(Loaded::default())
+            } else {
+                warn(NO_CONTROL.into())
+            };
         }
         Err(error) => return warn(format!("the control file cannot be read: {error}")),
     };
@@ -56,8 +63,16 @@ pub(crate) fn load(disk: &Disk, stop: &AtomicBool) -> Result<Loaded, Error> {
         Err(error) => return warn(format!("the control file cannot be used: {error}")),
     };
     let left = verify(disk, contents, stop)?;
-    let warning = (left.refuted > 0).then(|| format!("{} bytes of the part file are not what was written", left.refuted));
-    Ok(Loaded { left: Some(left), warning })
+    let warning = (left.refuted > 0).then(|| {
+        format!(
+            "{} bytes of the part file are not what was written",
+            left.refuted
+        )
+    });
+    Ok(Loaded {
+        left: Some(left),
+        warning,
+    })
 }
 
 fn read_control(path: &Path) -> io::Result<Vec<u8>> {
@@ -81,7 +96,11 @@ fn verify(disk: &Disk, contents: Contents, stop: &AtomicBool) -> Result<Left, Er
         refuted: 0,
     };
     for segment in &contents.segments {
-        if untouched { verified.accept(*segment) } else { verified.check(*segment)? }
+        if untouched {
+            verified.accept(*segment)
+        } else {
+            verified.check(*segment)?
+        }
     }
     // Never believed unread: these bytes may have been in memory only.
     for record in &contents.records {
@@ -115,7 +134,9 @@ impl Verified<'_> {
     /// Accepts the segment if it overlaps none before it, stays in one piece, and the bytes have its checksum.
     fn check(&mut self, segment: Segment) -> Result<(), Error> {
         let range = segment.range();
-        if self.written.gaps(range.clone()) != [range] || self.segments.piece_end(segment.start) < segment.end() {
+        if self.written.gaps(range.clone()) != [range]
+            || self.segments.piece_end(segment.start) < segment.end()
+        {
             return Ok(());
         }
         if self.crc(segment)? == Some(segment.crc) {
@@ -134,7 +155,9 @@ impl Verified<'_> {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
-            let wanted = usize::try_from(segment.end() - at).unwrap_or(CHUNK).min(CHUNK);
+            let wanted = usize::try_from(segment.end() - at)
+                .unwrap_or(CHUNK)
+                .min(CHUNK);
             let chunk = &mut self.buffer[..wanted];
             if self.disk.read_part(at, chunk)? < wanted {
                 return Ok(None);

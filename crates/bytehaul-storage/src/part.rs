@@ -35,12 +35,18 @@ impl Part {
         for _ in 0..ATTEMPTS {
             check_target(layout, conflict)?;
             let (file, found) = open(layout)?;
-            let Some(part) = Self::lock(layout, file)? else { continue };
-            if !part.has_name(&layout.part).map_err(|error| Error::of("look at", &layout.part, error))? {
+            let Some(part) = Self::lock(layout, file)? else {
+                continue;
+            };
+            if !part
+                .has_name(&layout.part)
+                .map_err(|error| Error::of("look at", &layout.part, error))?
+            {
                 continue;
             }
             if part.is_shared(layout)? {
-                sys::remove(&layout.part).map_err(|error| Error::of("remove", &layout.part, error))?;
+                sys::remove(&layout.part)
+                    .map_err(|error| Error::of("remove", &layout.part, error))?;
                 continue;
             }
             // Published by another between our first look and our lock.
@@ -48,7 +54,9 @@ impl Part {
             check_target(layout, conflict)?;
             return Ok((part, found));
         }
-        Err(Error::Locked { path: layout.target.clone() })
+        Err(Error::Locked {
+            path: layout.target.clone(),
+        })
     }
 
     /// Whether `path` still names this very file.
@@ -71,18 +79,34 @@ impl Part {
     }
 
     fn lock(layout: &Layout, file: File) -> Result<Option<Self>, Error> {
-        let locked = || Error::Locked { path: layout.target.clone() };
-        let entry = file.metadata().map_err(|error| Error::of("look at", &layout.part, error))?;
+        let locked = || Error::Locked {
+            path: layout.target.clone(),
+        };
+        let entry = file
+            .metadata()
+            .map_err(|error| Error::of("look at", &layout.part, error))?;
         if !entry.is_file() {
-            return Err(Error::NotAFile { path: layout.part.clone() });
+            return Err(Error::NotAFile {
+                path: layout.part.clone(),
+            });
         }
         let id = sys::id(&entry);
         // Some file systems lock for the process or not at all; the table holds within the process everywhere.
         if !lock(&HELD).insert(id) {
             return Err(locked());
         }
-        let (path, held, unused) = (layout.part.clone(), AtomicBool::new(true), AtomicBool::new(false));
-        let part = Self { file, id, path, held, unused };
+        let (path, held, unused) = (
+            layout.part.clone(),
+            AtomicBool::new(true),
+            AtomicBool::new(false),
+        );
+        let part = Self {
+            file,
+            id,
+            path,
+            held,
+            unused,
+        };
         match part.file.try_lock() {
             Ok(()) => Ok(Some(part)),
             Err(TryLockError::WouldBlock) => Err(locked()),
@@ -90,7 +114,9 @@ impl Part {
                 tracing::warn!(path = %layout.part.display(), "the file system has no locks; other processes are not kept out");
                 Ok(Some(part))
             }
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                Ok(None)
+            }
             Err(TryLockError::Error(error)) => Err(Error::of("lock", &layout.part, error)),
         }
     }
@@ -98,7 +124,10 @@ impl Part {
     /// Whether the file has a second name, through which our writes would reach a file that is not ours. It may be the target
     /// itself, when a crash came between the two steps of publishing on a system without a rename that refuses to replace.
     fn is_shared(&self, layout: &Layout) -> Result<bool, Error> {
-        let entry = self.file.metadata().map_err(|error| Error::of("look at", &layout.part, error))?;
+        let entry = self
+            .file
+            .metadata()
+            .map_err(|error| Error::of("look at", &layout.part, error))?;
         let shared = sys::links(&entry) > 1;
         if shared {
             tracing::warn!(path = %layout.part.display(), "the part file has a second name; starting a new one");
@@ -122,7 +151,9 @@ pub(crate) fn check_target(layout: &Layout, conflict: Conflict) -> Result<(), Er
     let entry = match sys::entry(&layout.target) {
         Ok(None) => return Ok(()),
         Ok(Some(entry)) => entry,
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(parent_missing(layout)),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(parent_missing(layout));
+        }
         Err(error) => return Err(Error::of("look at", &layout.target, error)),
     };
     if entry.is_dir() {
@@ -140,27 +171,40 @@ fn open(layout: &Layout) -> Result<(File, Found), Error> {
     match sys::create_new(&layout.part) {
         Ok(file) => return Ok((file, Found::Made)),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Err(parent_missing(layout));
         }
         Err(error) => return Err(Error::of("create", &layout.part, error)),
     }
-    let not_a_file = || Error::NotAFile { path: layout.part.clone() };
+    let not_a_file = || Error::NotAFile {
+        path: layout.part.clone(),
+    };
     match sys::entry(&layout.part) {
         Ok(Some(entry)) if !entry.is_file() => return Err(not_a_file()),
         Ok(Some(_) | None) | Err(_) => {}
     }
-    sys::open_existing(&layout.part).map(|file| (file, Found::Left)).map_err(|error| match error.kind() {
-        // A link or directory that came in between; or the part went, and a third download may be making its own.
-        io::ErrorKind::IsADirectory => not_a_file(),
-        io::ErrorKind::NotFound => Error::Locked { path: layout.target.clone() },
-        _ if sys::is_link_refused(&error) => not_a_file(),
-        _ => Error::of("open", &layout.part, error),
-    })
+    sys::open_existing(&layout.part)
+        .map(|file| (file, Found::Left))
+        .map_err(|error| match error.kind() {
+            // A link or directory that came in between; or the part went, and a third download may be making its own.
+            io::ErrorKind::IsADirectory => not_a_file(),
+            io::ErrorKind::NotFound => Error::Locked {
+                path: layout.target.clone(),
+            },
+            _ if sys::is_link_refused(&error) => not_a_file(),
+            _ => Error::of("open", &layout.part, error),
+        })
 }
 
 fn parent_missing(layout: &Layout) -> Error {
-    Error::ParentMissing { path: layout.directory.clone() }
+    Error::ParentMissing {
+        path: layout.directory.clone(),
+    }
 }
 
 fn cannot_lock(error: &io::Error) -> bool {

@@ -28,10 +28,15 @@ impl Ranges {
         }
         let first = self.0.partition_point(|held| held.end <= range.start);
         let last = self.0.partition_point(|held| held.start < range.end);
-        let Some(hit) = self.0.get(first..last).filter(|hit| !hit.is_empty()) else { return };
+        let Some(hit) = self.0.get(first..last).filter(|hit| !hit.is_empty()) else {
+            return;
+        };
         let left = hit[0].start..range.start;
         let right = range.end..hit[hit.len() - 1].end;
-        self.0.splice(first..last, [left, right].into_iter().filter(|rest| !rest.is_empty()));
+        self.0.splice(
+            first..last,
+            [left, right].into_iter().filter(|rest| !rest.is_empty()),
+        );
     }
 
     /// The parts of `range` that are not in the set, in order.
@@ -55,7 +60,10 @@ impl Ranges {
 
     /// Where the first missing byte is.
     pub(crate) fn prefix(&self) -> u64 {
-        self.0.first().filter(|first| first.start == 0).map_or(0, |first| first.end)
+        self.0
+            .first()
+            .filter(|first| first.start == 0)
+            .map_or(0, |first| first.end)
     }
 
     /// One past the last byte of the set.

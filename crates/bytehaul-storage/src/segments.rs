@@ -32,7 +32,10 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) fn new(piece_size: u64) -> Self {
-        Self { piece_size, runs: BTreeMap::new() }
+        Self {
+            piece_size,
+            runs: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn piece_size(&self) -> u64 {
@@ -40,7 +43,9 @@ impl Segments {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Segment> + '_ {
-        self.runs.iter().map(|(&start, &(len, crc))| Segment { start, len, crc })
+        self.runs
+            .iter()
+            .map(|(&start, &(len, crc))| Segment { start, len, crc })
     }
 
     /// Where the piece that holds `at` ends.
@@ -67,19 +72,36 @@ impl Segments {
     }
 
     fn overlapping(&self, range: &Range<u64>) -> impl Iterator<Item = Segment> + '_ {
-        let from = self.runs.range(..=range.start).next_back().map_or(range.start, |(&start, _)| start);
+        let from = self
+            .runs
+            .range(..=range.start)
+            .next_back()
+            .map_or(range.start, |(&start, _)| start);
         let range = range.clone();
-        let runs = self.runs.range(from..range.end.max(from)).map(|(&start, &(len, crc))| Segment { start, len, crc });
+        let runs = self
+            .runs
+            .range(from..range.end.max(from))
+            .map(|(&start, &(len, crc))| Segment { start, len, crc });
         runs.filter(move |segment| segment.start < range.end && range.start < segment.end())
     }
 
     fn join(&mut self, mut segment: Segment) {
         let piece = segment.start / self.piece_size;
-        let before = self.runs.range(..segment.start).next_back().map(|(&start, &(len, crc))| Segment { start, len, crc });
-        if let Some(before) = before.filter(|run| run.end() == segment.start && run.start / self.piece_size == piece) {
+        let before = self
+            .runs
+            .range(..segment.start)
+            .next_back()
+            .map(|(&start, &(len, crc))| Segment { start, len, crc });
+        if let Some(before) =
+            before.filter(|run| run.end() == segment.start && run.start / self.piece_size == piece)
+        {
             self.runs.remove(&before.start);
             let crc = crc32c_combine(before.crc, segment.crc, segment.len);
-            segment = Segment { start: before.start, len: before.len + segment.len, crc };
+            segment = Segment {
+                start: before.start,
+                len: before.len + segment.len,
+                crc,
+            };
         }
         let end = segment.end();
         if end / self.piece_size == piece
@@ -93,7 +115,11 @@ impl Segments {
 
     fn bound(&self) -> usize {
         // Beyond this piece size the number of runs comes from holes, and coarser pieces would not help.
-        if self.piece_size >= MAX_PIECE { usize::MAX } else { MAX_RUNS }
+        if self.piece_size >= MAX_PIECE {
+            usize::MAX
+        } else {
+            MAX_RUNS
+        }
     }
 
     fn coarsen(&mut self) {
@@ -130,7 +156,11 @@ mod tests {
     }
 
     fn segment(range: Range<u64>) -> Segment {
-        Segment { start: range.start, len: range.end - range.start, crc: crc32c(&bytes(range)) }
+        Segment {
+            start: range.start,
+            len: range.end - range.start,
+            crc: crc32c(&bytes(range)),
+        }
     }
 
     #[test]
@@ -138,7 +168,11 @@ mod tests {
         let mut segments = Segments::new(4096);
         for piece in (0..40_000u64).rev() {
             // Zero-filled pieces: only the arithmetic is of interest here.
-            segments.insert(Segment { start: piece * 4096, len: 4096, crc: crc32c(&[0; 4096]) });
+            segments.insert(Segment {
+                start: piece * 4096,
+                len: 4096,
+                crc: crc32c(&[0; 4096]),
+            });
             assert!(segments.runs.len() <= MAX_RUNS);
         }
         let size = segments.piece_size();
@@ -147,7 +181,10 @@ mod tests {
         for run in segments.iter().filter(|run| run.len == size) {
             assert_eq!(run.crc, whole);
         }
-        assert_eq!(segments.iter().map(|run| run.len).sum::<u64>(), 40_000 * 4096);
+        assert_eq!(
+            segments.iter().map(|run| run.len).sum::<u64>(),
+            40_000 * 4096
+        );
     }
 
     #[test]

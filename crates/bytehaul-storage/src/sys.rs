@@ -4,8 +4,11 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSlice};
 use std::path::Path;
 
-pub(crate) use self::imp::{FileId, fingerprint, id, is_link_refused, is_lock_table_missing, links, read_at, rename_new, sync_directory, write_at};
-pub(crate) use self::space::{allocated, allocate, free_bytes, free_bytes_of_all, is_in_memory};
+pub(crate) use self::imp::{
+    FileId, fingerprint, id, is_link_refused, is_lock_table_missing, links, read_at, rename_new,
+    sync_directory, write_at,
+};
+pub(crate) use self::space::{allocate, allocated, free_bytes, free_bytes_of_all, is_in_memory};
 
 /// Opens a file for reading and writing, without following a link in its last component or waiting for a pipe.
 pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
@@ -69,7 +72,11 @@ mod imp {
 
     pub(crate) fn fingerprint(metadata: &Metadata) -> Option<Fingerprint> {
         let nanoseconds = u32::try_from(metadata.mtime_nsec()).ok()?;
-        Some(Fingerprint { size: metadata.len(), modified: (metadata.mtime(), nanoseconds), inode: metadata.ino() })
+        Some(Fingerprint {
+            size: metadata.len(),
+            modified: (metadata.mtime(), nanoseconds),
+            inode: metadata.ino(),
+        })
     }
 
     pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
@@ -105,7 +112,11 @@ mod imp {
     }
 
     #[cfg(target_os = "linux")]
-    pub(crate) fn write_at(file: &File, mut offset: u64, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    pub(crate) fn write_at(
+        file: &File,
+        mut offset: u64,
+        mut slices: &mut [IoSlice<'_>],
+    ) -> io::Result<()> {
         IoSlice::advance_slices(&mut slices, 0);
         while slices.len() > 1 {
             match rustix::io::pwritev(file, &slices[..slices.len().min(MAX_SLICES)], offset) {
@@ -118,11 +129,17 @@ mod imp {
                 Err(error) => return Err(error.into()),
             }
         }
-        slices.first().map_or(Ok(()), |last| file.write_all_at(last, offset))
+        slices
+            .first()
+            .map_or(Ok(()), |last| file.write_all_at(last, offset))
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn write_at(file: &File, mut offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    pub(crate) fn write_at(
+        file: &File,
+        mut offset: u64,
+        slices: &mut [IoSlice<'_>],
+    ) -> io::Result<()> {
         for slice in slices {
             file.write_all_at(slice, offset)?;
             offset += slice.len() as u64;
@@ -155,7 +172,14 @@ mod imp {
         };
         match directory.sync_all() {
             // Not every file system can sync a directory; those that cannot say so with EINVAL or ENOTSUP.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) =>
+            {
+                Ok(())
+            }
             other => other,
         }
     }
@@ -185,7 +209,11 @@ mod imp {
 
     pub(crate) fn fingerprint(metadata: &Metadata) -> Option<Fingerprint> {
         let modified = (metadata.last_write_time().cast_signed(), 0);
-        Some(Fingerprint { size: metadata.len(), modified, inode: metadata.creation_time() })
+        Some(Fingerprint {
+            size: metadata.len(),
+            modified,
+            inode: metadata.creation_time(),
+        })
     }
 
     pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
@@ -219,7 +247,11 @@ mod imp {
         Ok(wanted - into.len())
     }
 
-    pub(crate) fn write_at(file: &File, mut offset: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    pub(crate) fn write_at(
+        file: &File,
+        mut offset: u64,
+        slices: &mut [IoSlice<'_>],
+    ) -> io::Result<()> {
         for slice in slices {
             let mut rest: &[u8] = slice;
             while !rest.is_empty() {
@@ -294,7 +326,11 @@ mod space {
         loop {
             match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len) {
                 Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL) => {
+                Err(
+                    rustix::io::Errno::OPNOTSUPP
+                    | rustix::io::Errno::NOSYS
+                    | rustix::io::Errno::INVAL,
+                ) => {
                     return Err(io::ErrorKind::Unsupported.into());
                 }
                 other => return other.map_err(io::Error::from),

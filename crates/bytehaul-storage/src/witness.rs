@@ -17,10 +17,20 @@ pub(crate) enum Name {
 #[cfg_attr(not(test), expect(dead_code, reason = "only a test looks into it"))]
 pub(crate) enum Change<'a> {
     Create(Name),
-    Write { name: Name, offset: u64, data: &'a [io::IoSlice<'a>] },
-    SetLen { name: Name, len: u64 },
+    Write {
+        name: Name,
+        offset: u64,
+        data: &'a [io::IoSlice<'a>],
+    },
+    SetLen {
+        name: Name,
+        len: u64,
+    },
     Sync(Name),
-    Rename { from: Name, to: Name },
+    Rename {
+        from: Name,
+        to: Name,
+    },
     Remove(Name),
     SyncDirectory,
 }

@@ -32,7 +32,10 @@ pub struct KnownDigest {
 
 impl From<&Digest> for KnownDigest {
     fn from(digest: &Digest) -> Self {
-        Self { algorithm: digest.algorithm().to_string(), bytes: digest.as_bytes().to_vec() }
+        Self {
+            algorithm: digest.algorithm().to_string(),
+            bytes: digest.as_bytes().to_vec(),
+        }
     }
 }
 

@@ -27,8 +27,11 @@ impl Record {
         let (start, rest) = bytes.split_first_chunk()?;
         let (len, rest) = rest.split_first_chunk()?;
         let (crc, rest) = rest.split_first_chunk()?;
-        let segment =
-            Segment { start: u64::from_le_bytes(*start), len: u64::from_le_bytes(*len), crc: u32::from_le_bytes(*crc) };
+        let segment = Segment {
+            start: u64::from_le_bytes(*start),
+            len: u64::from_le_bytes(*len),
+            crc: u32::from_le_bytes(*crc),
+        };
         let sealed = u32::from_le_bytes(rest.try_into().ok()?);
         (sealed == seal(seed, &bytes[..20])).then_some(Self { segment })
     }
@@ -38,10 +41,18 @@ impl Record {
 pub(super) fn read(tail: &[u8], seed: u32, len: Option<u64>) -> Vec<Record> {
     let bound = len.unwrap_or(MAX_LEN);
     let within = |record: &Record| {
-        record.segment.len > 0 && record.segment.start.checked_add(record.segment.len).is_some_and(|end| end <= bound)
+        record.segment.len > 0
+            && record
+                .segment
+                .start
+                .checked_add(record.segment.len)
+                .is_some_and(|end| end <= bound)
     };
     let (records, _torn) = tail.as_chunks::<RECORD_LEN>();
-    records.iter().map_while(|bytes| Record::decode(bytes, seed).filter(within)).collect()
+    records
+        .iter()
+        .map_while(|bytes| Record::decode(bytes, seed).filter(within))
+        .collect()
 }
 
 fn seal(seed: u32, bytes: &[u8]) -> u32 {

@@ -16,9 +16,9 @@ use bytehaul_integrity::{crc32c, crc32c_append};
 use serde::{Deserialize, Serialize};
 
 pub use self::identity::{Identity, KnownDigest};
-pub(crate) use self::journal::Record;
 #[cfg(test)]
 use self::journal::RECORD_LEN;
+pub(crate) use self::journal::Record;
 use crate::segments::{MAX_PIECE, Segment};
 
 /// What a control file says. None of it is more than a claim until the part file has been compared with it.
@@ -47,7 +47,10 @@ impl Contents {
 
     /// The ranges that were appended after the snapshot, in the order of writing.
     pub fn appended(&self) -> Vec<Range<u64>> {
-        self.records.iter().map(|record| record.segment.range()).collect()
+        self.records
+            .iter()
+            .map(|record| record.segment.range())
+            .collect()
     }
 }
 
@@ -95,7 +98,9 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Malformed> {
     if len > MAX_BODY {
         return Err(Malformed::Senseless("length"));
     }
-    let (body, tail) = rest.split_at_checked(len as usize).ok_or(Malformed::Damaged)?;
+    let (body, tail) = rest
+        .split_at_checked(len as usize)
+        .ok_or(Malformed::Damaged)?;
     if crc != frame_crc(version, body) {
         return Err(Malformed::Damaged);
     }
@@ -110,7 +115,8 @@ pub fn decode(bytes: &[u8]) -> Result<Contents, Malformed> {
 
 /// Writes a snapshot, and says which seed the records behind it have.
 pub(crate) fn encode(contents: &Contents) -> (Vec<u8>, u32) {
-    let body = postcard::to_stdvec(&Body::of(contents)).expect("plain data in memory has a postcard form");
+    let body =
+        postcard::to_stdvec(&Body::of(contents)).expect("plain data in memory has a postcard form");
     let len = u32::try_from(body.len()).expect("segments and identity are bounded");
     let crc = frame_crc(VERSION, &body);
     let mut bytes = Vec::with_capacity(MAGIC.len() + 12 + body.len());
@@ -146,7 +152,11 @@ impl Body {
         let segments = contents.segments.iter().take(MAX_SEGMENTS).map(|segment| {
             let gap = segment.start - end;
             end = segment.end();
-            Stored { gap, len: segment.len, crc: segment.crc }
+            Stored {
+                gap,
+                len: segment.len,
+                crc: segment.crc,
+            }
         });
         Self {
             segments: segments.collect(),
@@ -174,12 +184,21 @@ impl Body {
         let mut end = 0u64;
         let mut segments = Vec::with_capacity(self.segments.len());
         for stored in self.segments {
-            let start = end.checked_add(stored.gap).ok_or(Malformed::Senseless("segment"))?;
-            end = start.checked_add(stored.len).filter(|&end| end <= bound).ok_or(Malformed::Senseless("segment"))?;
+            let start = end
+                .checked_add(stored.gap)
+                .ok_or(Malformed::Senseless("segment"))?;
+            end = start
+                .checked_add(stored.len)
+                .filter(|&end| end <= bound)
+                .ok_or(Malformed::Senseless("segment"))?;
             if stored.len == 0 || start / self.piece_size != (end - 1) / self.piece_size {
                 return Err(Malformed::Senseless("segment"));
             }
-            segments.push(Segment { start, len: stored.len, crc: stored.crc });
+            segments.push(Segment {
+                start,
+                len: stored.len,
+                crc: stored.crc,
+            });
         }
         Ok(Contents {
             identity: self.identity,

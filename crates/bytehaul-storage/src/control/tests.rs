@@ -6,50 +6,92 @@ use super::*;
 
 fn contents() -> impl Strategy<Value = Contents> {
     let text = || prop::option::of("[ -~]{0,40}");
-    let digests = prop::collection::vec(("[a-z0-9-]{0,12}", prop::collection::vec(any::<u8>(), 0..64)), 0..3);
+    let digests = prop::collection::vec(
+        ("[a-z0-9-]{0,12}", prop::collection::vec(any::<u8>(), 0..64)),
+        0..3,
+    );
     let identity = ("[ -~]{0,60}", any::<Option<u64>>(), text(), text(), digests);
     let identity = identity.prop_map(|(url, len, etag, last_modified, digests)| Identity {
         url,
         len,
         etag,
         last_modified,
-        digests: digests.into_iter().map(|(algorithm, bytes)| KnownDigest { algorithm, bytes }).collect(),
+        digests: digests
+            .into_iter()
+            .map(|(algorithm, bytes)| KnownDigest { algorithm, bytes })
+            .collect(),
     });
     let fingerprint = prop::option::of((any::<u64>(), any::<(i64, u32)>(), any::<u64>()));
     let runs = prop::collection::vec((0u64..3, 1u64..1000, any::<u32>()), 0..20);
-    (identity, 1000u64..5000, fingerprint, runs).prop_map(|(identity, piece_size, fingerprint, runs)| {
-        // One run in every piece that is not skipped.
-        let mut piece = 0;
-        let segments: Vec<Segment> = runs
-            .into_iter()
-            .map(|(skip, len, crc)| {
-                piece += skip + 1;
-                Segment { start: piece * piece_size, len, crc }
-            })
-            .collect();
-        let fingerprint = fingerprint.map(|(size, modified, inode)| Fingerprint { size, modified, inode });
-        let len = segments.last().map(Segment::end);
-        Contents { identity, len, piece_size, fingerprint, segments, records: Vec::new() }
-    })
+    (identity, 1000u64..5000, fingerprint, runs).prop_map(
+        |(identity, piece_size, fingerprint, runs)| {
+            // One run in every piece that is not skipped.
+            let mut piece = 0;
+            let segments: Vec<Segment> = runs
+                .into_iter()
+                .map(|(skip, len, crc)| {
+                    piece += skip + 1;
+                    Segment {
+                        start: piece * piece_size,
+                        len,
+                        crc,
+                    }
+                })
+                .collect();
+            let fingerprint = fingerprint.map(|(size, modified, inode)| Fingerprint {
+                size,
+                modified,
+                inode,
+            });
+            let len = segments.last().map(Segment::end);
+            Contents {
+                identity,
+                len,
+                piece_size,
+                fingerprint,
+                segments,
+                records: Vec::new(),
+            }
+        },
+    )
 }
 
 fn with_records(contents: &Contents, records: &[Record]) -> Vec<u8> {
     let (mut bytes, seed) = encode(contents);
-    records.iter().for_each(|record| bytes.extend(record.encode(seed)));
+    records
+        .iter()
+        .for_each(|record| bytes.extend(record.encode(seed)));
     bytes
 }
 
 fn record(start: u64, len: u64) -> Record {
-    Record { segment: Segment { start, len, crc: 7 } }
+    Record {
+        segment: Segment { start, len, crc: 7 },
+    }
 }
 
 fn sample() -> Contents {
     Contents {
-        identity: Identity { url: "https://a.example/x".into(), etag: Some("\"1\"".into()), ..Identity::default() },
+        identity: Identity {
+            url: "https://a.example/x".into(),
+            etag: Some("\"1\"".into()),
+            ..Identity::default()
+        },
         len: Some(10_000),
         piece_size: 1000,
         fingerprint: None,
-        segments: vec![Segment { start: 0, len: 1000, crc: 1 }, Segment { start: 1500, len: 500, crc: 2 }],
+        segments: vec![
+            Segment {
+                start: 0,
+                len: 1000,
+                crc: 1,
+            },
+            Segment {
+                start: 1500,
+                len: 500,
+                crc: 2,
+            },
+        ],
         records: Vec::new(),
     }
 }
@@ -81,7 +123,10 @@ fn senseless_fields_are_found_behind_a_right_checksum() {
         ("segment", forged(|body| body.segments[1].len = 501)),
         ("segment", forged(|body| body.segments[1].gap = u64::MAX)),
         ("segment", forged(|body| body.segments[1].len = u64::MAX)),
-        ("identity", forged(|body| body.identity.etag = Some("x".repeat(MAX_FILE as usize / 1024)))),
+        (
+            "identity",
+            forged(|body| body.identity.etag = Some("x".repeat(MAX_FILE as usize / 1024))),
+        ),
     ];
     for (field, bytes) in cases {
         assert_eq!(decode(&bytes), Err(Malformed::Senseless(field)));
@@ -111,7 +156,12 @@ fn records_end_where_they_stop_to_fit() {
     // The third one lies beyond the object.
     assert_eq!(decode(&bytes).unwrap().records, records[..2]);
     // A torn one.
-    assert_eq!(decode(&bytes[..bytes.len() - RECORD_LEN - 1]).unwrap().records, records[..1]);
+    assert_eq!(
+        decode(&bytes[..bytes.len() - RECORD_LEN - 1])
+            .unwrap()
+            .records,
+        records[..1]
+    );
     // One of another snapshot.
     let mut foreign = encode(&sample()).0;
     foreign.extend(records[0].encode(1));
@@ -122,8 +172,15 @@ fn records_end_where_they_stop_to_fit() {
     holed.extend(records[0].encode(seed));
     assert_eq!(decode(&holed).unwrap().records, []);
     // Empty and overflowing ones.
-    for bad in [record(5, 0), record(u64::MAX, 1), record(u64::MAX - 1, u64::MAX)] {
-        assert_eq!(decode(&with_records(&sample(), &[bad])).unwrap().records, []);
+    for bad in [
+        record(5, 0),
+        record(u64::MAX, 1),
+        record(u64::MAX - 1, u64::MAX),
+    ] {
+        assert_eq!(
+            decode(&with_records(&sample(), &[bad])).unwrap().records,
+            []
+        );
     }
 }
 
@@ -132,7 +189,13 @@ fn what_is_over_its_bound_is_left_out() {
     let mut large = sample();
     large.identity.url = "x".repeat(MAX_BODY as usize);
     large.identity.etag = Some("x".repeat(MAX_BODY as usize));
-    large.identity.digests = vec![KnownDigest { algorithm: "x".into(), bytes: vec![0; 1000] }; 1000];
+    large.identity.digests = vec![
+        KnownDigest {
+            algorithm: "x".into(),
+            bytes: vec![0; 1000]
+        };
+        1000
+    ];
     let read = decode(&encode(&large).0).unwrap();
     assert_eq!(read.identity, Identity::default());
     assert_eq!(read.segments, large.segments);

@@ -9,10 +9,16 @@ use bytehaul_integrity::{Algorithm, Hasher, crc32c};
 use super::model::{Crash, Disk, Event, Op, Recorder};
 use super::{Numbers, claim, filled, object};
 use crate::witness::Name;
-use crate::{Allocation, Budget, Conflict, Error, Identity, Keep, Layout, Resume, StartOptions, Writer, control};
+use crate::{
+    Allocation, Budget, Conflict, Error, Identity, Keep, Layout, Resume, StartOptions, Writer,
+    control,
+};
 
 /// Objects are named by their URL; each has its own bytes.
-const OBJECTS: [(&str, u8); 2] = [("https://a.example/one", 0x00), ("https://a.example/two", 0xa5)];
+const OBJECTS: [(&str, u8); 2] = [
+    ("https://a.example/one", 0x00),
+    ("https://a.example/two", 0xa5),
+];
 const LEN: u64 = 64 << 10;
 const WRITE: u64 = 3000;
 const WRONG: std::ops::Range<u64> = 20_000..21_000;
@@ -20,7 +26,10 @@ const WRONG_SALT: u8 = 0x3c;
 
 fn options(object: usize, keep: Keep, allocation: Allocation) -> StartOptions {
     StartOptions {
-        identity: Identity { url: OBJECTS[object].0.into(), ..Identity::default() },
+        identity: Identity {
+            url: OBJECTS[object].0.into(),
+            ..Identity::default()
+        },
         len: Some(LEN),
         piece_size: 8 << 10,
         allocation,
@@ -33,7 +42,10 @@ fn options(object: usize, keep: Keep, allocation: Allocation) -> StartOptions {
 /// Writes those of the chunks that `which` chooses, in a random order and with pauses in which snapshots fall.
 async fn write(writer: &Writer, salt: u8, numbers: &mut Numbers, which: impl Fn(u64) -> bool) {
     let budget = Budget::new(16 << 10);
-    let mut starts: Vec<u64> = (0..LEN).step_by(WRITE as usize).filter(|&start| which(start / WRITE)).collect();
+    let mut starts: Vec<u64> = (0..LEN)
+        .step_by(WRITE as usize)
+        .filter(|&start| which(start / WRITE))
+        .collect();
     while !starts.is_empty() {
         let start = starts.swap_remove(numbers.below(starts.len() as u64) as usize);
         let bytes = object(salt, start..LEN.min(start + WRITE));
@@ -48,16 +60,23 @@ async fn write(writer: &Writer, salt: u8, numbers: &mut Numbers, which: impl Fn(
 async fn story(target: &Path, numbers: &mut Numbers, allocation: Allocation) -> Vec<Event> {
     let recorder = Arc::new(Recorder::default());
     recorder.part_is_made();
-    let writer = claim(target, &recorder).start(options(0, Keep::Nothing, allocation)).unwrap();
+    let writer = claim(target, &recorder)
+        .start(options(0, Keep::Nothing, allocation))
+        .unwrap();
     write(&writer, OBJECTS[0].1, numbers, |chunk| chunk % 3 == 0).await;
     if numbers.coin() {
         save(&writer, &recorder).await;
     }
     writer.close().await.unwrap();
 
-    let writer = claim(target, &recorder).start(options(1, Keep::Nothing, allocation)).unwrap();
+    let writer = claim(target, &recorder)
+        .start(options(1, Keep::Nothing, allocation))
+        .unwrap();
     let salt = OBJECTS[1].1;
-    writer.submit(WRONG.start, filled(&Budget::default(), &object(WRONG_SALT, WRONG)).await);
+    writer.submit(
+        WRONG.start,
+        filled(&Budget::default(), &object(WRONG_SALT, WRONG)).await,
+    );
     write(&writer, salt, numbers, |chunk| chunk % 2 == 0).await;
     writer.invalidate(WRONG).await.unwrap();
     recorder.note(Event::ProvenWrong);
@@ -69,9 +88,7 @@ async fn story(target: &Path, numbers: &mut Numbers, allocation: Allocation) -> 
     assert_eq!(again.left().unwrap().refuted, 0);
     let writer = again.start(options(1, Keep::Left, allocation)).unwrap();
     write(&writer, salt, numbers, |_| true).await;
-    if numbers.coin() {
-        save(&writer, &recorder).await;
-    }
+    save(&writer, &recorder).await;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(&object(salt, 0..LEN));
     let finished = writer.finish(Some(hasher.finish()), LEN).await.unwrap();
@@ -95,44 +112,77 @@ fn check(events: &[Event], disk: &Disk, crash: Crash, numbers: &mut Numbers, exp
     let directory = tempfile::tempdir_in(in_memory()).unwrap();
     let layout = Layout::beside(&directory.path().join("target")).unwrap();
     disk.crash(crash, numbers, &layout);
-    let may_be_wrong = !events.iter().any(|event| matches!(event, Event::ProvenWrong));
+    let may_be_wrong = !events
+        .iter()
+        .any(|event| matches!(event, Event::ProvenWrong));
 
     if let Ok(published) = std::fs::read(&layout.target) {
-        assert!(published == expected.objects[1], "the target is whole or not there");
+        assert!(
+            published == expected.objects[1],
+            "the target is whole or not there"
+        );
     }
     let part = std::fs::read(&layout.part).unwrap_or_default();
-    let snapshot = std::fs::read(&layout.control).ok().and_then(|bytes| control::decode(&bytes).ok());
+    let snapshot = std::fs::read(&layout.control)
+        .ok()
+        .and_then(|bytes| control::decode(&bytes).ok());
     if let Some(contents) = snapshot.filter(|_| layout.part.exists()) {
         for segment in &contents.segments {
             let bytes = part.get(segment.start as usize..segment.end() as usize);
-            assert_eq!(bytes.map(crc32c), Some(segment.crc), "the snapshot claims {:?} truly", segment.range());
+            assert_eq!(
+                bytes.map(crc32c),
+                Some(segment.crc),
+                "the snapshot claims {:?} truly",
+                segment.range()
+            );
         }
     }
     let claim = match crate::claim(&layout.target, Conflict::Refuse, Resume::Continue) {
         Ok(claim) => claim,
         Err(error) => {
-            assert!(matches!(error, Error::TargetExists { .. }) && layout.target.exists(), "{error}");
+            assert!(
+                matches!(error, Error::TargetExists { .. }) && layout.target.exists(),
+                "{error}"
+            );
             return;
         }
     };
     let left = claim.left();
     for range in left.iter().flat_map(|left| left.durable.clone()) {
         let url = &left.unwrap().identity.url;
-        let object = OBJECTS.iter().position(|(name, _)| name == url).expect("one of the objects");
+        let object = OBJECTS
+            .iter()
+            .position(|(name, _)| name == url)
+            .expect("one of the objects");
         let range = range.start as usize..range.end as usize;
         if part[range.clone()] == expected.objects[object][range.clone()] {
             continue;
         }
         for at in range {
-            let wrong = may_be_wrong && WRONG.contains(&(at as u64)) && part[at] == expected.wrong[at];
-            assert!(wrong || part[at] == expected.objects[object][at], "byte {at} of {url}");
+            let wrong =
+                may_be_wrong && WRONG.contains(&(at as u64)) && part[at] == expected.wrong[at];
+            assert!(
+                wrong || part[at] == expected.objects[object][at],
+                "byte {at} of {url}"
+            );
         }
     }
-    let kept = left.map_or(0, |left| left.durable.iter().map(|range| range.end - range.start).sum());
+    let kept = left.map_or(0, |left| {
+        left.durable
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
+    });
     let (recorded, saved) = promised(events);
     match crash {
-        Crash::Kill => assert!(kept >= recorded.max(saved), "a kill loses nothing that was recorded: {kept}"),
-        Crash::PowerCut => assert!(kept >= saved, "a power cut loses nothing that was saved: {kept}, {saved}"),
+        Crash::Kill => assert!(
+            kept >= recorded.max(saved),
+            "a kill loses nothing that was recorded: {kept}"
+        ),
+        Crash::PowerCut => assert!(
+            kept >= saved,
+            "a power cut loses nothing that was saved: {kept}, {saved}"
+        ),
     }
 }
 
@@ -141,11 +191,22 @@ fn promised(events: &[Event]) -> (u64, u64) {
     let (mut written, mut noted, mut saved, mut published) = (0u64, 0u64, 0, false);
     for event in events {
         match event {
-            Event::After(Op::Write { name: Name::Part, data, .. }) => written += data.len() as u64,
-            Event::After(Op::Write { name: Name::Control, .. }) => noted = written,
+            Event::After(Op::Write {
+                name: Name::Part,
+                data,
+                ..
+            }) => written += data.len() as u64,
+            Event::After(Op::Write {
+                name: Name::Control,
+                ..
+            }) => noted = written,
             // A run that starts over.
-            Event::Before(Op::Remove(Name::Control)) if !published => (written, noted, saved) = (0, 0, 0),
-            Event::Before(Op::Rename { to: Name::Target, .. }) => published = true,
+            Event::Before(Op::Remove(Name::Control)) if !published => {
+                (written, noted, saved) = (0, 0, 0)
+            }
+            Event::Before(Op::Rename {
+                to: Name::Target, ..
+            }) => published = true,
             Event::Saved(bytes) => saved = *bytes,
             Event::Before(_) | Event::After(_) | Event::ProvenWrong => {}
         }
@@ -157,18 +218,40 @@ async fn cut_everywhere(seed: u64, allocation: Allocation) {
     let directory = tempfile::tempdir_in(in_memory()).unwrap();
     let mut numbers = Numbers(seed);
     let events = story(&directory.path().join("target"), &mut numbers, allocation).await;
-    let snapshots = events.iter().filter(|event| matches!(event, Event::After(Op::Rename { to: Name::Control, .. })));
-    assert!(snapshots.count() > 6, "the story must have snapshots within it");
+    let snapshots = events.iter().filter(|event| {
+        matches!(
+            event,
+            Event::After(Op::Rename {
+                to: Name::Control,
+                ..
+            })
+        )
+    });
+    assert!(
+        snapshots.count() > 6,
+        "the story must have snapshots within it"
+    );
     let objects = OBJECTS.map(|(_, salt)| object(salt, 0..LEN));
-    let expected = Expected { objects, wrong: object(WRONG_SALT, 0..LEN) };
+    let expected = Expected {
+        objects,
+        wrong: object(WRONG_SALT, 0..LEN),
+    };
     let mut disk = Disk::default();
     for (at, event) in events.iter().enumerate() {
         disk.happen(event);
         let crashes: &[Crash] = match event {
             Event::Before(_) => &[Crash::PowerCut],
-            Event::After(_) | Event::ProvenWrong | Event::Saved(_) => &[Crash::Kill, Crash::PowerCut],
+            Event::After(_) | Event::ProvenWrong | Event::Saved(_) => {
+                &[Crash::Kill, Crash::PowerCut]
+            }
         };
-        for &crash in crashes {
+        // Publishing is few steps, so each is cut more often.
+        let times = if at + PUBLISHING >= events.len() {
+            8
+        } else {
+            1
+        };
+        for &crash in crashes.iter().cycle().take(crashes.len() * times) {
             check(&events[..=at], &disk, crash, &mut numbers, &expected);
         }
     }
@@ -177,7 +260,11 @@ async fn cut_everywhere(seed: u64, allocation: Allocation) {
 /// Thousands of small files are made, and none of them needs a disk.
 fn in_memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 #[tokio::test]
@@ -189,3 +276,5 @@ async fn no_crash_makes_the_control_file_lie() {
 async fn no_crash_makes_the_control_file_lie_with_reserved_space() {
     cut_everywhere(2, Allocation::Prealloc).await;
 }
+
+const PUBLISHING: usize = 16;

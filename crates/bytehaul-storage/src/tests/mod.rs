@@ -11,17 +11,26 @@ use std::sync::atomic::AtomicBool;
 
 use crate::claim::claim_watched;
 use crate::witness::Witness;
-use crate::{Buffer, Budget, Claim, Conflict, Resume};
+use crate::{Budget, Buffer, Claim, Conflict, Resume};
 
 fn claim(target: &Path, witness: &Arc<impl Witness + 'static>) -> Claim {
     let witness: Arc<dyn Witness> = Arc::clone(witness) as _;
     let stop = AtomicBool::new(false);
-    claim_watched(target, Conflict::Refuse, Resume::Continue, &stop, Some(witness)).unwrap()
+    claim_watched(
+        target,
+        Conflict::Refuse,
+        Resume::Continue,
+        &stop,
+        Some(witness),
+    )
+    .unwrap()
 }
 
 /// The bytes of an object, told apart from those of another by its salt.
 fn object(salt: u8, range: Range<u64>) -> Vec<u8> {
-    range.map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8 ^ salt).collect()
+    range
+        .map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u8 ^ salt)
+        .collect()
 }
 
 async fn filled(budget: &Budget, bytes: &[u8]) -> Buffer {

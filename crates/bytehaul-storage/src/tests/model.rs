@@ -24,10 +24,20 @@ pub(super) enum Event {
 #[derive(Debug, Clone)]
 pub(super) enum Op {
     Create(Name),
-    Write { name: Name, offset: u64, data: Vec<u8> },
-    SetLen { name: Name, len: u64 },
+    Write {
+        name: Name,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    SetLen {
+        name: Name,
+        len: u64,
+    },
     Sync(Name),
-    Rename { from: Name, to: Name },
+    Rename {
+        from: Name,
+        to: Name,
+    },
     Remove(Name),
     SyncDirectory,
 }
@@ -69,9 +79,14 @@ impl Op {
     fn of(change: Change<'_>) -> Self {
         match change {
             Change::Create(name) => Self::Create(name),
-            Change::Write { name, offset, data } => {
-                Self::Write { name, offset, data: data.iter().flat_map(|slice: &IoSlice<'_>| slice.to_vec()).collect() }
-            }
+            Change::Write { name, offset, data } => Self::Write {
+                name,
+                offset,
+                data: data
+                    .iter()
+                    .flat_map(|slice: &IoSlice<'_>| slice.to_vec())
+                    .collect(),
+            },
             Change::SetLen { name, len } => Self::SetLen { name, len },
             Change::Sync(name) => Self::Sync(name),
             Change::Rename { from, to } => Self::Rename { from, to },
@@ -145,7 +160,10 @@ impl Disk {
             kept => self.pending_names[kept - 1].0.clone(),
         };
         // A removal may overtake what was done to other names before it.
-        for removed in self.pending_names[kept..].iter().filter_map(|(_, removed)| *removed) {
+        for removed in self.pending_names[kept..]
+            .iter()
+            .filter_map(|(_, removed)| *removed)
+        {
             if numbers.coin() {
                 names.remove(&removed);
             }
@@ -157,12 +175,19 @@ impl Disk {
         match op {
             Op::Write { name, .. } | Op::SetLen { name, .. } => {
                 let file = self.names[name];
-                self.files[file].pending.push(Pending { op: op.clone(), done: false, synced: false });
+                self.files[file].pending.push(Pending {
+                    op: op.clone(),
+                    done: false,
+                    synced: false,
+                });
             }
             Op::Sync(name) => {
                 let file = self.names[name];
                 let pending = self.files[file].pending.iter().enumerate();
-                let done = pending.filter(|(_, pending)| pending.done && !pending.synced).map(|(at, _)| at).collect();
+                let done = pending
+                    .filter(|(_, pending)| pending.done && !pending.synced)
+                    .map(|(at, _)| at)
+                    .collect();
                 self.syncing.insert(*name, (file, done));
             }
             Op::SyncDirectory => self.syncing_names = self.pending_names.len(),
@@ -175,7 +200,10 @@ impl Disk {
             Op::Write { name, .. } | Op::SetLen { name, .. } => {
                 // The name may have moved since; the file is the one with this change under way.
                 let file = self.names.get(name).copied().unwrap_or_default();
-                let under_way = self.files[file].pending.iter_mut().find(|pending| !pending.done);
+                let under_way = self.files[file]
+                    .pending
+                    .iter_mut()
+                    .find(|pending| !pending.done);
                 under_way.expect("a change begins before it is done").done = true;
             }
             Op::Sync(name) => {
@@ -196,7 +224,8 @@ impl Disk {
             }),
             Op::Remove(name) => self.rename(Some(*name), |names, _| _ = names.remove(name)),
             Op::SyncDirectory => {
-                if let Some((names, _)) = self.pending_names.drain(..self.syncing_names).next_back() {
+                if let Some((names, _)) = self.pending_names.drain(..self.syncing_names).next_back()
+                {
                     self.durable_names = names;
                 }
             }

@@ -44,7 +44,11 @@ impl Shared {
             Job::Mark(done) => return Some(Next::Mark(done)),
             Job::Write { offset, data } => (offset, data),
         };
-        let mut batch = Batch { offset, len: data.len() as u64, buffers: vec![data] };
+        let mut batch = Batch {
+            offset,
+            len: data.len() as u64,
+            buffers: vec![data],
+        };
         while let Some(at) = neighbour(queue.jobs.iter(), &batch) {
             if let Some(Job::Write { data, .. }) = queue.jobs.remove(at) {
                 batch.len += data.len() as u64;
@@ -58,24 +62,50 @@ impl Shared {
         let (gaps, piece_size) = {
             let progress = lock(&self.progress);
             let end = progress.len.unwrap_or(MAX_LEN);
-            let range = batch.range().filter(|range| range.end <= end).ok_or_else(|| Error::BeyondEnd {
-                path: self.disk.layout.part.clone(),
-                offset: batch.offset,
-                len: end,
-            })?;
+            let range = batch
+                .range()
+                .filter(|range| range.end <= end)
+                .ok_or_else(|| Error::BeyondEnd {
+                    path: self.disk.layout.part.clone(),
+                    offset: batch.offset,
+                    len: end,
+                })?;
             (progress.written.gaps(range), progress.segments.piece_size())
         };
+        if !gaps.is_empty() {
+            self.first_control(batch.len)?;
+        }
         for gap in gaps {
-            let mut slices = batch.slices(&gap);
-            // While the bytes are hot from the socket: this costs next to nothing beside the copy into the page cache.
-            let segments = checksums(gap.start, &slices, piece_size);
-            self.disk.write_part(gap.start, &mut slices)?;
-            self.note(gap, segments)?;
+            let slices = batch.slices(&gap);
+            match self.write_slices(gap.start, &slices, piece_size) {
+                // What of a joined write still fits on the disk is worth keeping.
+                Err(Error::DiskFull { .. }) if slices.len() > 1 => {
+                    let mut at = gap.start;
+                    for slice in slices {
+                        self.write_slices(at, &[slice], piece_size)?;
+                        at += slice.len() as u64;
+                    }
+                }
+                other => other?,
+            }
         }
         self.announce();
         self.save_later();
         self.follow();
         Ok(())
+    }
+
+    fn write_slices(
+        &self,
+        start: u64,
+        slices: &[IoSlice<'_>],
+        piece_size: u64,
+    ) -> Result<(), Error> {
+        // While the bytes are hot from the socket: this costs next to nothing beside the copy into the page cache.
+        let segments = checksums(start, slices, piece_size);
+        let end = segments.last().map_or(start, Segment::end);
+        self.disk.write_part(start, &mut slices.to_vec())?;
+        self.note(start..end, segments)
     }
 
     /// Notes what has been written: in memory, and in the control file.
@@ -87,15 +117,20 @@ impl Shared {
             carried.extend(records.clone());
         }
         if let Some(journal) = &mut progress.journal {
-            let bytes: Vec<u8> = records.flat_map(|record| record.encode(journal.seed)).collect();
+            let bytes: Vec<u8> = records
+                .flat_map(|record| record.encode(journal.seed))
+                .collect();
             // Records are a help after a kill, so a file that grows without end may do without more of them.
             if journal.file.len() + bytes.len() as u64 <= crate::control::MAX_FILE {
-                self.disk.append_control(&mut journal.file, Name::Control, &bytes)?;
+                self.disk
+                    .append_control(&mut journal.file, Name::Control, &bytes)?;
             }
         }
-        segments.into_iter().for_each(|segment| progress.segments.insert(segment));
+        segments
+            .into_iter()
+            .for_each(|segment| progress.segments.insert(segment));
+        progress.unsaved += written.end - written.start;
         progress.written.insert(written);
-        progress.dirty = true;
         Ok(())
     }
 }
@@ -108,6 +143,7 @@ fn drain(shared: &Arc<Shared>) {
             Next::Mark(done) => drop(done.send(())),
             Next::Write(batch) => {
                 if let Err(error) = shared.write(&batch) {
+                    shared.announce();
                     shared.fail(error);
                 }
             }
@@ -139,7 +175,8 @@ impl Batch {
             let start = at;
             at += buffer.len() as u64;
             let (from, to) = (part.start.max(start), part.end.min(at));
-            (from < to).then(|| IoSlice::new(&buffer[(from - start) as usize..(to - start) as usize]))
+            (from < to)
+                .then(|| IoSlice::new(&buffer[(from - start) as usize..(to - start) as usize]))
         });
         cut.collect()
     }
@@ -150,10 +187,16 @@ fn neighbour<'a>(jobs: impl Iterator<Item = &'a Job>, batch: &Batch) -> Option<u
     let end = batch.range()?.end;
     let mut passed: Vec<Range<u64>> = Vec::new();
     for (at, job) in jobs.take(LOOK_AHEAD).enumerate() {
-        let Job::Write { offset, data } = job else { return None };
+        let Job::Write { offset, data } = job else {
+            return None;
+        };
         let range = *offset..offset.checked_add(data.len() as u64)?;
         let fits = range.start == end && batch.len + data.len() as u64 <= MAX_BATCH;
-        if fits && passed.iter().all(|other| other.end <= range.start || range.end <= other.start) {
+        if fits
+            && passed
+                .iter()
+                .all(|other| other.end <= range.start || range.end <= other.start)
+        {
             return Some(at);
         }
         passed.push(range);
@@ -169,14 +212,22 @@ fn checksums(start: u64, slices: &[IoSlice<'_>], piece_size: u64) -> Vec<Segment
         let mut rest: &[u8] = slice;
         while !rest.is_empty() {
             let room = piece_size - at % piece_size;
-            let (now, later) = rest.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(rest.len()));
+            let (now, later) =
+                rest.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(rest.len()));
             let (len, crc) = (now.len() as u64, crc32c(now));
-            match segments.last_mut().filter(|_| !at.is_multiple_of(piece_size)) {
+            match segments
+                .last_mut()
+                .filter(|_| !at.is_multiple_of(piece_size))
+            {
                 Some(last) => {
                     last.crc = bytehaul_integrity::crc32c_combine(last.crc, crc, len);
                     last.len += len;
                 }
-                None => segments.push(Segment { start: at, len, crc }),
+                None => segments.push(Segment {
+                    start: at,
+                    len,
+                    crc,
+                }),
             }
             at += len;
             rest = later;
@@ -193,7 +244,12 @@ impl Drop for PanicGuard<'_> {
         if std::thread::panicking() {
             let source = Arc::new(std::io::Error::other("the writing thread panicked"));
             let path = self.0.disk.layout.part.clone();
-            self.0.fail(Error::Io { action: "write", path, offset: None, source });
+            self.0.fail(Error::Io {
+                action: "write",
+                path,
+                offset: None,
+                source,
+            });
             lock(&self.0.queue).draining = false;
             self.0.drained.notify_all();
         }

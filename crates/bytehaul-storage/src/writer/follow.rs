@@ -23,8 +23,15 @@ struct State {
 
 impl Follower {
     pub(super) fn new(algorithm: Algorithm) -> Self {
-        let state = State { hasher: Some(Hasher::new(algorithm)), position: 0 };
-        Self { algorithm, state: Mutex::new(state), idle: Condvar::new() }
+        let state = State {
+            hasher: Some(Hasher::new(algorithm)),
+            position: 0,
+        };
+        Self {
+            algorithm,
+            state: Mutex::new(state),
+            idle: Condvar::new(),
+        }
     }
 
     pub(super) fn algorithm(&self) -> Algorithm {
@@ -34,7 +41,11 @@ impl Follower {
     /// Starts over when bytes at or behind `start` will change and were hashed already.
     pub(super) fn restart_if_beyond(&self, start: u64) {
         let (hasher, position) = self.take();
-        let (hasher, position) = if start < position { (Hasher::new(self.algorithm), 0) } else { (hasher, position) };
+        let (hasher, position) = if start < position {
+            (Hasher::new(self.algorithm), 0)
+        } else {
+            (hasher, position)
+        };
         self.put(hasher, position);
     }
 
@@ -45,7 +56,10 @@ impl Follower {
             if let Some(hasher) = state.hasher.take() {
                 return (hasher, state.position);
             }
-            state = self.idle.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .idle
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -70,11 +84,16 @@ impl Follower {
 impl Shared {
     /// Sets a thread to work if the digest is behind.
     pub(super) fn follow(self: &Arc<Self>) {
-        let Some(follower) = &self.follower else { return };
-        if let Some((hasher, position)) = follower.take_if_behind(self.prefix.load(Ordering::Acquire), STEP) {
+        let Some(follower) = &self.follower else {
+            return;
+        };
+        if let Some((hasher, position)) =
+            follower.take_if_behind(self.prefix.load(Ordering::Acquire), STEP)
+        {
             let shared = Arc::clone(self);
             // Not joined: taking the hasher waits for it.
-            self.runtime.spawn_blocking(move || catch_up(&shared, hasher, position));
+            self.runtime
+                .spawn_blocking(move || catch_up(&shared, hasher, position));
         }
     }
 
@@ -109,7 +128,9 @@ impl Shared {
             let chunk = &mut buffer[..wanted];
             if self.disk.read_part(at, chunk)? < wanted {
                 // Somebody cut it.
-                return Err(Error::Removed { path: self.disk.layout.part.clone() });
+                return Err(Error::Removed {
+                    path: self.disk.layout.part.clone(),
+                });
             }
             hasher.update(chunk);
             at += wanted as u64;
@@ -120,12 +141,18 @@ impl Shared {
 
 /// Hashes as long as there is enough to hash.
 fn catch_up(shared: &Arc<Shared>, hasher: Hasher, position: u64) {
-    let Some(follower) = &shared.follower else { return };
+    let Some(follower) = &shared.follower else {
+        return;
+    };
     let mut working = Some((hasher, position));
     while let Some((mut hasher, position)) = working {
         let end = shared.prefix.load(Ordering::Acquire).min(position + STEP);
         let closed = lock(&shared.queue).closed || shared.has_failed();
-        let hashed = if closed || end <= position { Ok(()) } else { shared.hash(&mut hasher, position, end) };
+        let hashed = if closed || end <= position {
+            Ok(())
+        } else {
+            shared.hash(&mut hasher, position, end)
+        };
         match hashed {
             Ok(()) if closed => return follower.put(hasher, position),
             Ok(()) => follower.put(hasher, end.max(position)),

@@ -70,7 +70,10 @@ impl Writer {
     /// buffer is just dropped.
     pub fn submit(&self, offset: u64, buffer: Buffer) {
         if !buffer.is_empty() {
-            self.shared.push(Job::Write { offset, data: buffer });
+            self.shared.push(Job::Write {
+                offset,
+                data: buffer,
+            });
         }
     }
 
@@ -180,9 +183,14 @@ impl Writer {
     ///
     /// [`FinishError::Mismatch`] after removing the bytes. [`FinishError::Incomplete`] and [`FinishError::Storage`]
     /// change nothing: the target may have been taken ([`Error::TargetExists`]) or the part removed ([`Error::Removed`]).
-    pub async fn finish(&self, expected: Option<Digest>, len: u64) -> Result<Finished, FinishError> {
+    pub async fn finish(
+        &self,
+        expected: Option<Digest>,
+        len: u64,
+    ) -> Result<Finished, FinishError> {
         self.settled().await?;
-        self.blocking(move |shared| shared.finish(expected.as_ref(), len)).await
+        self.blocking(move |shared| shared.finish(expected.as_ref(), len))
+            .await
     }
 
     /// Removes the part and the control file, and gives the file up.
@@ -201,7 +209,10 @@ impl Writer {
         &self.shared.disk.layout
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Arc<Shared>) -> T + Send + 'static) -> T {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Shared>) -> T + Send + 'static,
+    ) -> T {
         let shared = Arc::clone(&self.shared);
         let task = self.shared.runtime.spawn_blocking(move || work(&shared));
         match task.await {

@@ -8,7 +8,11 @@ use crate::{Error, FinishError, lock};
 
 impl Shared {
     /// Verifies and publishes. Everything is written already.
-    pub(super) fn finish(&self, expected: Option<&Digest>, len: u64) -> Result<Finished, FinishError> {
+    pub(super) fn finish(
+        &self,
+        expected: Option<&Digest>,
+        len: u64,
+    ) -> Result<Finished, FinishError> {
         let turn = lock(&self.saving);
         if lock(&self.queue).closed {
             return Err(Error::Closed.into());
@@ -30,7 +34,7 @@ impl Shared {
 
     fn finish_in_turn(&self, expected: Option<&Digest>, len: u64) -> Result<Finished, FinishError> {
         self.check_complete(len)?;
-        let digest = self.final_digest(expected, len)?;
+        let digest = self.digest_and_sync(expected, len)?;
         if let (Some(expected), Some(got)) = (expected, &digest)
             && expected != got
         {
@@ -38,10 +42,17 @@ impl Shared {
             if let Err(error) = self.remove_all() {
                 tracing::warn!(%error, "cannot remove what did not match");
             }
-            return Err(FinishError::Mismatch { expected: Box::new(*expected), got: Box::new(*got) });
+            return Err(FinishError::Mismatch {
+                expected: Box::new(*expected),
+                got: Box::new(*got),
+            });
         }
         self.publish(len)?;
-        Ok(Finished { path: self.disk.layout.target.clone(), len, digest })
+        Ok(Finished {
+            path: self.disk.layout.target.clone(),
+            len,
+            digest,
+        })
     }
 
     /// Removes the part and the control file.
@@ -68,17 +79,47 @@ impl Shared {
         let progress = lock(&self.progress);
         let end = progress.written.end();
         if end > len {
-            return Err(Error::BeyondEnd { path: self.disk.layout.part.clone(), offset: len, len }.into());
+            return Err(Error::BeyondEnd {
+                path: self.disk.layout.part.clone(),
+                offset: len,
+                len,
+            }
+            .into());
         }
         let missing = progress.written.gaps(0..len);
-        if missing.is_empty() { Ok(()) } else { Err(FinishError::Incomplete { missing }) }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(FinishError::Incomplete { missing })
+        }
+    }
+
+    /// The disk takes in the last bytes while they are hashed.
+    fn digest_and_sync(
+        &self,
+        expected: Option<&Digest>,
+        len: u64,
+    ) -> Result<Option<Digest>, Error> {
+        if len < WORTH_A_THREAD || (expected.is_none() && self.follower.is_none()) {
+            return self.final_digest(expected, len);
+        }
+        std::thread::scope(|scope| {
+            let syncing = scope.spawn(|| self.sync_part());
+            let digest = self.final_digest(expected, len);
+            syncing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            digest
+        })
     }
 
     fn final_digest(&self, expected: Option<&Digest>, len: u64) -> Result<Option<Digest>, Error> {
         let wanted = expected.map(Digest::algorithm);
         match (&self.follower, wanted) {
             (Some(follower), None) => self.digest(follower, len).map(Some),
-            (Some(follower), Some(wanted)) if follower.algorithm() == wanted => self.digest(follower, len).map(Some),
+            (Some(follower), Some(wanted)) if follower.algorithm() == wanted => {
+                self.digest(follower, len).map(Some)
+            }
             (_, Some(wanted)) => self.digest_anew(wanted, len).map(Some),
             (None, None) => Ok(None),
         }
@@ -109,3 +150,5 @@ impl Shared {
         self.disk.release();
     }
 }
+
+const WORTH_A_THREAD: u64 = 8 << 20;

@@ -45,7 +45,6 @@ impl Shared {
                     }
                 }
             }
-            progress.dirty = true;
         }
         self.announce();
         if let Some(follower) = &self.follower {
@@ -63,7 +62,11 @@ impl Shared {
         if self.sync_failed.load(Ordering::Acquire) {
             return Err(self.failure().unwrap_or(Error::Closed));
         }
-        let result = self.snapshot_in_turn();
+        self.snapshot_in_turn()
+    }
+
+    fn snapshot_in_turn(&self) -> Result<(), Error> {
+        let result = self.take_and_sync_and_tell();
         if result.is_err() {
             lock(&self.progress).carried = None;
         }
@@ -71,11 +74,11 @@ impl Shared {
         result
     }
 
-    fn snapshot_in_turn(&self) -> Result<(), Error> {
+    fn take_and_sync_and_tell(&self) -> Result<(), Error> {
         let (mut contents, written, replaces_claims) = {
             let mut progress = lock(&self.progress);
             progress.carried = Some(Vec::new());
-            progress.dirty = false;
+            progress.unsaved = 0;
             let contents = Contents {
                 identity: progress.identity.clone(),
                 len: progress.len,
@@ -84,7 +87,11 @@ impl Shared {
                 segments: progress.segments.iter().collect(),
                 records: Vec::new(),
             };
-            (contents, progress.written.clone(), progress.durable.bytes() > 0)
+            (
+                contents,
+                progress.written.clone(),
+                progress.durable.bytes() > 0,
+            )
         };
         if !contents.segments.is_empty() {
             self.sync_part()?;
@@ -100,10 +107,18 @@ impl Shared {
         {
             let mut progress = lock(&self.progress);
             let carried = progress.carried.take().unwrap_or_default();
-            let records: Vec<u8> = carried.iter().flat_map(|record| record.encode(seed)).collect();
-            self.disk.append_control(&mut file, Name::ControlNew, &records)?;
+            let records: Vec<u8> = carried
+                .iter()
+                .flat_map(|record| record.encode(seed))
+                .collect();
+            self.disk
+                .append_control(&mut file, Name::ControlNew, &records)?;
             self.disk.swap_control()?;
-            progress.journal = Some(Journal { file, seed, snapshot_len: bytes.len() as u64 });
+            progress.journal = Some(Journal {
+                file,
+                seed,
+                snapshot_len: bytes.len() as u64,
+            });
         }
         if matters {
             self.disk.sync_directory()?;
@@ -112,32 +127,72 @@ impl Shared {
         Ok(())
     }
 
-    /// Starts the timer for the next snapshot, unless it runs.
-    pub(super) fn save_later(self: &Arc<Self>) {
-        let timed = std::mem::replace(&mut lock(&self.progress).timed, true);
-        if !timed {
-            // Not joined: it holds no claim on the file while it waits, and ends when nothing more is written.
-            self.runtime.spawn(save_from_time_to_time(Arc::downgrade(self), self.save_every));
+    /// Writes the first control file, before the first bytes; but for an object that one write completes.
+    ///
+    /// It claims nothing, so what it is good for is its records. An object of one write has none that could be of use.
+    pub(super) fn first_control(&self, len_of_write: u64) -> Result<(), Error> {
+        {
+            let progress = lock(&self.progress);
+            if progress.journal.is_some() || progress.len == Some(len_of_write) {
+                return Ok(());
+            }
+        }
+        // Somebody else at it writes the file himself, or is closing and waits for this very thread.
+        match self.saving.try_lock() {
+            Ok(_one) => self.snapshot_in_turn(),
+            Err(_) => Ok(()),
         }
     }
 
-    /// Saves if something was written since the last time; says whether to come again.
+    /// Starts the timer for the next snapshot, unless it runs, and one ahead of it when much has been written.
+    pub(super) fn save_later(self: &Arc<Self>) {
+        let (timed, early) = {
+            let mut progress = lock(&self.progress);
+            let early = progress.unsaved >= FLUSH_BYTES && !progress.flushing;
+            progress.flushing |= early;
+            (std::mem::replace(&mut progress.timed, true), early)
+        };
+        if !timed {
+            // Not joined: it holds no claim on the file while it waits, and ends when nothing more is written.
+            self.runtime.spawn(save_from_time_to_time(
+                Arc::downgrade(self),
+                self.save_every,
+            ));
+        }
+        if early {
+            let shared = Arc::clone(self);
+            // Not joined: publishing and closing wait for their turn behind it.
+            self.runtime.spawn_blocking(move || {
+                // A failure is noted for everybody.
+                let _ = shared.save();
+                lock(&shared.progress).flushing = false;
+            });
+        }
+    }
+
+    /// Saves if something was written since the last time; else, or if that fails, the timer ends.
     fn save_in_time(&self) -> bool {
         {
             let mut progress = lock(&self.progress);
-            if !progress.dirty || self.has_failed() {
+            if progress.unsaved == 0 || self.has_failed() {
                 progress.timed = false;
                 return false;
             }
         }
-        self.save().is_ok()
+        let saved = self.save().is_ok();
+        if !saved {
+            lock(&self.progress).timed = false;
+        }
+        saved
     }
 }
 
 async fn save_from_time_to_time(shared: Weak<Shared>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else {
+            return;
+        };
         let runtime = shared.runtime.clone();
         match runtime.spawn_blocking(move || shared.save_in_time()).await {
             Ok(true) => {}
@@ -153,7 +208,9 @@ fn read_crc(disk: &Disk, range: &Range<u64>) -> Result<u32, Error> {
         let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
         let chunk = &mut buffer[..wanted];
         if disk.read_part(at, chunk)? < wanted {
-            return Err(Error::Removed { path: disk.layout.part.clone() });
+            return Err(Error::Removed {
+                path: disk.layout.part.clone(),
+            });
         }
         crc = crc32c_combine(crc, crc32c(chunk), wanted as u64);
         at += wanted as u64;
@@ -162,3 +219,5 @@ fn read_crc(disk: &Disk, range: &Range<u64>) -> Result<u32, Error> {
 }
 
 const CHUNK: usize = 256 << 10;
+/// A fast transfer is over before the timer comes round; what the disk takes in meanwhile need not be waited for at the end.
+const FLUSH_BYTES: u64 = 64 << 20;

@@ -57,7 +57,10 @@ pub(super) struct Queue {
 }
 
 pub(super) enum Job {
-    Write { offset: u64, data: Buffer },
+    Write {
+        offset: u64,
+        data: Buffer,
+    },
     /// Answered when everything before it is written.
     Mark(oneshot::Sender<()>),
 }
@@ -73,10 +76,12 @@ pub(super) struct Progress {
     pub(super) journal: Option<Journal>,
     /// Records since a snapshot began, which have to be carried over into its file.
     pub(super) carried: Option<Vec<Record>>,
-    /// Whether something was written since the last snapshot began.
-    pub(super) dirty: bool,
+    /// Bytes that were written since the last snapshot began.
+    pub(super) unsaved: u64,
     /// Whether a timer for the next snapshot runs.
     pub(super) timed: bool,
+    /// Whether a snapshot has been asked for ahead of the timer.
+    pub(super) flushing: bool,
 }
 
 /// The present control file, open for records.
@@ -88,12 +93,27 @@ pub(super) struct Journal {
 
 impl Shared {
     pub(super) fn new(seed: Seed) -> Result<Self, Error> {
-        let Seed { disk, conflict, len, segments, runtime, options } = seed;
+        let Seed {
+            disk,
+            conflict,
+            len,
+            segments,
+            runtime,
+            options,
+        } = seed;
         if let Some(len) = len.filter(|&len| len > MAX_LEN) {
-            return Err(Error::BeyondEnd { path: disk.layout.part.clone(), offset: MAX_LEN, len });
+            return Err(Error::BeyondEnd {
+                path: disk.layout.part.clone(),
+                offset: MAX_LEN,
+                len,
+            });
         }
         let written: Ranges = segments.iter().map(|segment| segment.range()).collect();
-        let status = Status { written: written.bytes(), prefix: written.prefix(), ..Status::default() };
+        let status = Status {
+            written: written.bytes(),
+            prefix: written.prefix(),
+            ..Status::default()
+        };
         let progress = Progress {
             identity: options.identity,
             len,
@@ -101,8 +121,9 @@ impl Shared {
             durable: Ranges::default(),
             journal: None,
             carried: None,
-            dirty: false,
+            unsaved: 0,
             timed: false,
+            flushing: false,
             written,
         };
         Ok(Self {
@@ -122,9 +143,11 @@ impl Shared {
         })
     }
 
-    /// Writes the first control file.
+    /// Tells the disk what was kept of an earlier run. When that is nothing, there is time until the first bytes.
     pub(super) fn begin(self: &Arc<Self>) -> Result<(), Error> {
-        self.snapshot()?;
+        if lock(&self.progress).written.bytes() > 0 {
+            self.snapshot()?;
+        }
         self.disk.keep_part();
         self.follow();
         Ok(())
@@ -153,7 +176,11 @@ impl Shared {
         let mut progress = lock(&self.progress);
         let end = progress.written.end();
         if len < end || len > MAX_LEN {
-            return Err(Error::BeyondEnd { path: self.disk.layout.part.clone(), offset: len.min(end), len });
+            return Err(Error::BeyondEnd {
+                path: self.disk.layout.part.clone(),
+                offset: len.min(end),
+                len,
+            });
         }
         progress.len = Some(len);
         Ok(())
@@ -163,7 +190,11 @@ impl Shared {
     pub(super) fn announce(&self) {
         // Told under the lock, so that a later state is never followed by an earlier one.
         let progress = lock(&self.progress);
-        let (written, durable, prefix) = (progress.written.bytes(), progress.durable.bytes(), progress.written.prefix());
+        let (written, durable, prefix) = (
+            progress.written.bytes(),
+            progress.durable.bytes(),
+            progress.written.prefix(),
+        );
         self.prefix.store(prefix, Ordering::Release);
         self.status.send_modify(|status| {
             status.written = written;
@@ -180,7 +211,9 @@ impl Shared {
             self.sync_failed.store(true, Ordering::Release);
             self.fail(error.clone());
             if let Some(journal) = &mut lock(&self.progress).journal {
-                let _ = self.disk.cut_control(&mut journal.file, journal.snapshot_len);
+                let _ = self
+                    .disk
+                    .cut_control(&mut journal.file, journal.snapshot_len);
             }
         })
     }
@@ -191,7 +224,10 @@ impl Shared {
         queue.closed = true;
         let waiting = std::mem::take(&mut queue.jobs);
         while queue.draining {
-            queue = self.drained.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self
+                .drained
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         drop(queue);
         drop(waiting);
