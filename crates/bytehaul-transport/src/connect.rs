@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::Host;
 
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs;
 use crate::origin::{Origin, Scheme};
 use crate::resolve::{Resolve, ResolveError};
-use crate::tls::TlsSetup;
+use crate::tls::{TlsSetup, TlsStream};
 use crate::wire::{Stream, Wire};
 
 /// What is needed to make connections, shared by all requests of a client.
@@ -113,7 +112,7 @@ impl Connector {
                     Error::new(ErrorKind::InvalidUrl, "host is no name for tls").with_source(error)
                 })?,
         };
-        let handshake = TlsConnector::from(config).connect(name, tcp).await;
+        let handshake = TlsStream::connect(config, name, tcp).await;
         let tls = handshake.map_err(|error| {
             let kind = match error.get_ref() {
                 Some(cause) if cause.is::<rustls::Error>() => ErrorKind::Tls,

@@ -1,5 +1,7 @@
 //! Whom to trust, and how the TLS configuration comes about only when the first https URL is asked for.
 
+mod stream;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 
+pub(crate) use self::stream::TlsStream;
 use crate::error::{Error, ErrorKind};
 
 /// TLS settings of a client. TLS 1.2 and 1.3 with rustls and ring.

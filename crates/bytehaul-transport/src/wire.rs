@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Waker};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 
 use crate::Origin;
+use crate::tls::TlsStream;
 
 /// A connected stream that knows its origin and counts what it has received in the present exchange.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl Wire {
@@ -65,7 +65,7 @@ impl Wire {
                 let mut byte = [0u8; 1];
                 let mut buf = ReadBuf::new(&mut byte);
                 let mut cx = Context::from_waker(Waker::noop());
-                open(tls.get_ref().0) && Pin::new(tls).poll_read(&mut cx, &mut buf).is_pending()
+                open(tls.tcp()) && Pin::new(tls).poll_read(&mut cx, &mut buf).is_pending()
             }
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytehaul_transport::{Class, Client, ErrorKind, Roots, Tls, Url};
+use bytehaul_transport::http::{HeaderMap, HeaderValue};
+use bytehaul_transport::{Class, Client, ErrorKind, Request, Roots, Tls, Url};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -24,6 +25,8 @@ enum End {
     Notify,
     /// The TCP connection alone.
     Cut,
+    /// Not at all, but with new keys in the middle of it.
+    NewKeys,
 }
 
 struct TlsServer {
@@ -57,10 +60,15 @@ impl TlsServer {
                         return;
                     };
                     while read_head(&mut tls).await.is_ok() {
-                        tls.write_all(&response).await.unwrap();
+                        let (first, second) = response.split_at(response.len() / 2);
+                        tls.write_all(first).await.unwrap();
+                        if matches!(end, End::NewKeys) {
+                            tls.get_mut().1.refresh_traffic_keys().unwrap();
+                        }
+                        tls.write_all(second).await.unwrap();
                         tls.flush().await.unwrap();
                         match end {
-                            End::KeepAlive => {}
+                            End::KeepAlive | End::NewKeys => {}
                             End::Notify => return tls.shutdown().await.unwrap(),
                             End::Cut => return tls.get_mut().0.shutdown().await.unwrap(),
                         }
@@ -130,6 +138,31 @@ async fn bodies_and_reuse_over_both_versions() {
             assert_eq!(server.connections.load(Ordering::SeqCst), 1);
         }
     }
+}
+
+#[tokio::test]
+async fn keys_may_change_within_a_body() {
+    let (response, body) = sized(300_000);
+    let server = TlsServer::start(response, End::NewKeys, &[&rustls::version::TLS13]).await;
+    let client = server.client();
+    for _ in 0..3 {
+        let mut response = get(&client, server.url("localhost")).await.unwrap();
+        assert!(read_all(response.body_mut(), 10_000).await.unwrap() == body);
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_request_may_be_larger_than_a_record() {
+    let server = TlsServer::start(sized(3).0, End::KeepAlive, rustls::ALL_VERSIONS).await;
+    let mut headers = HeaderMap::new();
+    headers.insert(
+        "x-large",
+        HeaderValue::from_str(&"x".repeat(100_000)).unwrap(),
+    );
+    let request = Request::get(server.url("localhost")).headers(headers);
+    let mut response = server.client().send(request).await.unwrap();
+    assert_eq!(read_all(response.body_mut(), 10).await.unwrap().len(), 3);
 }
 
 #[tokio::test]

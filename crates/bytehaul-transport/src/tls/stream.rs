@@ -1,0 +1,388 @@
+//! A TLS connection that receives in large pieces and gives plaintext straight to the reader.
+//!
+//! rustls's buffered connection takes its bytes in small receives and keeps them in queues of its own. Here the receive
+//! buffer is ours: one large receive, the records decrypted in it, and their plaintext copied once into the reader's buffer.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::ClientConfig;
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A client's side of a connection whose handshake is done.
+pub(crate) struct TlsStream {
+    session: UnbufferedClientConnection,
+    tcp: TcpStream,
+    incoming: Incoming,
+    outgoing: Queue,
+    /// Plaintext that the reader had no room for.
+    plain: Queue,
+    peer_closed: bool,
+}
+
+/// What the session can do next.
+enum Turn {
+    /// Something was done; there may be more to do with what is there.
+    Again,
+    /// Nothing without more bytes from the peer. The handshake is done or not.
+    NeedsInput(Handshake),
+    /// So many bytes of the payload were encrypted.
+    Encrypted(usize),
+}
+
+enum Handshake {
+    Done,
+    UnderWay,
+}
+
+impl TlsStream {
+    /// Does the handshake.
+    pub(crate) async fn connect(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        tcp: TcpStream,
+    ) -> io::Result<Self> {
+        let mut stream = Self {
+            session: UnbufferedClientConnection::new(config, name).map_err(tls_error)?,
+            tcp,
+            incoming: Incoming::new(),
+            outgoing: Queue::default(),
+            plain: Queue::default(),
+            peer_closed: false,
+        };
+        std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
+        Ok(stream)
+    }
+
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.turn(None, &[]) {
+                Ok(Turn::Again | Turn::Encrypted(_)) => {}
+                Ok(Turn::NeedsInput(handshake)) => {
+                    ready!(self.poll_send(cx))?;
+                    match handshake {
+                        Handshake::Done => return Poll::Ready(Ok(())),
+                        Handshake::UnderWay => ready!(self.poll_receive(cx))?,
+                    }
+                }
+                Err(error) => {
+                    // The alert that tells the peer why is worth one try.
+                    let _ = self.turn(None, &[]);
+                    let _ = self.poll_send(cx);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Lets the session take one step with the bytes that are there. Plaintext goes into the reader's buffer, and into the
+    /// queue where that is full or missing.
+    fn turn(&mut self, mut reader: Option<&mut ReadBuf<'_>>, payload: &[u8]) -> io::Result<Turn> {
+        let status = self.session.process_tls_records(self.incoming.filled_mut());
+        let mut discard = status.discard;
+        let turn = match status.state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record.map_err(tls_error)?;
+                    discard += record.discard;
+                    give(record.payload, reader.as_deref_mut(), &mut self.plain);
+                }
+                Ok(Turn::Again)
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                self.outgoing
+                    .append(|room| data.encode(room))
+                    .map_err(io::Error::other)?;
+                Ok(Turn::Again)
+            }
+            // What was encoded waits in the queue, and nothing overtakes it there.
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                data.done();
+                Ok(Turn::Again)
+            }
+            Ok(ConnectionState::BlockedHandshake) => Ok(Turn::NeedsInput(Handshake::UnderWay)),
+            Ok(ConnectionState::WriteTraffic(_)) if payload.is_empty() => {
+                Ok(Turn::NeedsInput(Handshake::Done))
+            }
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let payload = &payload[..payload.len().min(MAX_PAYLOAD)];
+                self.outgoing
+                    .append(|room| traffic.encrypt(payload, room))
+                    .map_err(io::Error::other)?;
+                Ok(Turn::Encrypted(payload.len()))
+            }
+            Ok(ConnectionState::PeerClosed) => {
+                self.peer_closed = true;
+                Ok(Turn::Again)
+            }
+            Ok(ConnectionState::Closed) => Ok(Turn::NeedsInput(Handshake::Done)),
+            Ok(_) => Err(io::Error::other("unexpected state of the tls session")),
+            Err(error) => Err(tls_error(error)),
+        };
+        self.incoming.discard(discard);
+        turn
+    }
+
+    /// Receives more. An end without the peer's notice is an error: it may be an attacker's.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = ReadBuf::new(self.incoming.room()?);
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
+        match room.filled().len() {
+            0 => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "connection closed without tls notice",
+            ))),
+            received => {
+                self.incoming.received(received);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    /// Sends all that waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.is_empty() {
+            let sent = ready!(Pin::new(&mut self.tcp).poll_write(cx, self.outgoing.rest()))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outgoing.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for TlsStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let stream = &mut *self;
+        let kept = buf.remaining().min(stream.plain.rest().len());
+        buf.put_slice(&stream.plain.rest()[..kept]);
+        stream.plain.advance(kept);
+        while buf.remaining() > 0 {
+            let step = match stream.turn(Some(buf), &[]) {
+                Ok(Turn::Again | Turn::Encrypted(_)) => continue,
+                Ok(Turn::NeedsInput(_)) => {
+                    // Such as an answer to a change of keys. What cannot be sent now goes with the next write.
+                    let _ = stream.poll_send(cx)?;
+                    if buf.filled().len() > before || stream.peer_closed {
+                        return Poll::Ready(Ok(()));
+                    }
+                    ready!(stream.poll_receive(cx))
+                }
+                Err(error) => Err(error),
+            };
+            // Bytes that came before an error are given first; the session keeps the error.
+            if let Err(error) = step {
+                return Poll::Ready(if buf.filled().len() > before {
+                    Ok(())
+                } else {
+                    Err(error)
+                });
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TlsStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        loop {
+            match self.turn(None, buf)? {
+                Turn::Again => {}
+                Turn::Encrypted(written) => {
+                    // What does not go out at once is sent by the next write or flush.
+                    let _ = self.poll_send(cx)?;
+                    return Poll::Ready(Ok(written));
+                }
+                Turn::NeedsInput(_) => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            }
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_send(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream")
+            .field("tcp", &self.tcp)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The receive buffer. It grows to its full size only for those who receive much.
+struct Incoming {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Incoming {
+    fn new() -> Self {
+        Self {
+            buffer: vec![0; FIRST_RECEIVE],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    fn filled_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.start..self.end]
+    }
+
+    fn discard(&mut self, bytes: usize) {
+        self.start += bytes;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Where the next bytes go, after those that make no whole record yet.
+    fn room(&mut self) -> io::Result<&mut [u8]> {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        if self.end == self.buffer.len() {
+            if self.buffer.len() >= LARGE_RECEIVE {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "tls record without end",
+                ));
+            }
+            self.buffer.resize(LARGE_RECEIVE, 0);
+        }
+        Ok(&mut self.buffer[self.end..])
+    }
+
+    fn received(&mut self, bytes: usize) {
+        self.end += bytes;
+        if self.end == self.buffer.len() && self.buffer.len() < LARGE_RECEIVE {
+            self.buffer.resize(LARGE_RECEIVE, 0);
+        }
+    }
+}
+
+/// Bytes that wait for their turn.
+#[derive(Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.rest().is_empty()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.done..]
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.done += bytes;
+        if self.done == self.bytes.len() {
+            self.bytes.clear();
+            self.done = 0;
+        }
+    }
+
+    /// Lets the session write to the end, with as much room as it says that it needs.
+    fn append<E: Required>(
+        &mut self,
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<(), E> {
+        let end = self.bytes.len();
+        let written = match write(&mut []) {
+            Ok(written) => Ok(written),
+            Err(error) => match error.required() {
+                Some(room) => {
+                    self.bytes.resize(end + room, 0);
+                    write(&mut self.bytes[end..])
+                }
+                None => Err(error),
+            },
+        };
+        self.bytes.truncate(end + *written.as_ref().unwrap_or(&0));
+        written.map(drop)
+    }
+}
+
+/// How much room an operation of rustls says that it lacks.
+trait Required {
+    fn required(&self) -> Option<usize>;
+}
+
+impl Required for EncodeError {
+    fn required(&self) -> Option<usize> {
+        match self {
+            Self::InsufficientSize(error) => Some(error.required_size),
+            Self::AlreadyEncoded => None,
+        }
+    }
+}
+
+impl Required for EncryptError {
+    fn required(&self) -> Option<usize> {
+        match self {
+            Self::InsufficientSize(error) => Some(error.required_size),
+            Self::EncryptExhausted => None,
+        }
+    }
+}
+
+/// Copies plaintext to the reader, and what it has no room for into the queue.
+fn give(mut payload: &[u8], reader: Option<&mut ReadBuf<'_>>, rest: &mut Queue) {
+    if let Some(reader) = reader
+        && rest.is_empty()
+    {
+        let (fits, more) = payload.split_at(payload.len().min(reader.remaining()));
+        reader.put_slice(fits);
+        payload = more;
+    }
+    rest.bytes.extend_from_slice(payload);
+}
+
+fn tls_error(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+/// Plaintext of one record at most (RFC 8446 section 5.1).
+const MAX_PAYLOAD: usize = 16 * 1024;
+
+/// Bytes of a connection's first receives: the handshake and a small answer.
+const FIRST_RECEIVE: usize = 32 * 1024;
+
+/// Bytes of a receive where the first one was not enough. Larger ones no longer pay: they leave the processor's cache.
+const LARGE_RECEIVE: usize = 256 * 1024;
