@@ -90,7 +90,7 @@ mod tests {
         #[test]
         fn bytes_after_the_end_are_never_accepted(steps in prop::collection::vec((0u64..50, prop::bool::ANY), 1..40)) {
             let lease = Lease::new(0, 400);
-            let mut end = 400;
+            let mut end = 400u64;
             for (amount, shrink) in steps {
                 if shrink {
                     let granted = lease.shrink(end.saturating_sub(amount));
