@@ -97,9 +97,9 @@ fn verify(disk: &Disk, contents: Contents, stop: &AtomicBool) -> Result<Left, Er
     };
     for segment in &contents.segments {
         if untouched {
-            verified.accept(*segment)
+            verified.accept(*segment);
         } else {
-            verified.check(*segment)?
+            verified.check(*segment)?;
         }
     }
     // Never believed unread: these bytes may have been in memory only.

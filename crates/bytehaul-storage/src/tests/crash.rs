@@ -202,7 +202,7 @@ fn promised(events: &[Event]) -> (u64, u64) {
             }) => noted = written,
             // A run that starts over.
             Event::Before(Op::Remove(Name::Control)) if !published => {
-                (written, noted, saved) = (0, 0, 0)
+                (written, noted, saved) = (0, 0, 0);
             }
             Event::Before(Op::Rename {
                 to: Name::Target, ..

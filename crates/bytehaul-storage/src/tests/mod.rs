@@ -1,5 +1,10 @@
 //! Tests that watch or break the changes to the disk from inside; those of the public face are in `tests/`.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "what is compared is a list of ranges"
+)]
+
 mod crash;
 mod faults;
 mod model;

@@ -188,7 +188,6 @@ impl Writer {
         expected: Option<Digest>,
         len: u64,
     ) -> Result<Finished, FinishError> {
-        self.settled().await?;
         self.blocking(move |shared| shared.finish(expected.as_ref(), len))
             .await
     }

@@ -7,7 +7,7 @@ use super::shared::Shared;
 use crate::{Error, FinishError, lock};
 
 impl Shared {
-    /// Verifies and publishes. Everything is written already.
+    /// Writes what is queued, verifies and publishes.
     pub(super) fn finish(
         &self,
         expected: Option<&Digest>,
@@ -18,7 +18,7 @@ impl Shared {
             return Err(Error::Closed.into());
         }
         // Nothing may be written any more to a file that gets the target's name.
-        self.stop_taking();
+        self.write_the_last();
         let finished = self.finish_in_turn(expected, len);
         match &finished {
             Ok(_) | Err(FinishError::Mismatch { .. }) => self.give_up(),
@@ -33,6 +33,9 @@ impl Shared {
     }
 
     fn finish_in_turn(&self, expected: Option<&Digest>, len: u64) -> Result<Finished, FinishError> {
+        if let Some(error) = self.failure() {
+            return Err(error.into());
+        }
         self.check_complete(len)?;
         let digest = self.digest_and_sync(expected, len)?;
         if let (Some(expected), Some(got)) = (expected, &digest)
@@ -134,7 +137,9 @@ impl Shared {
         self.disk.publish(self.conflict)?;
         // From here on the file is there; only after its name is durable may the control file go.
         self.disk.sync_directory()?;
-        self.disk.remove_control()?;
+        if lock(&self.progress).journal.is_some() {
+            self.disk.remove_control()?;
+        }
         Ok(())
     }
 

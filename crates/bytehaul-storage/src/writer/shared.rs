@@ -218,18 +218,26 @@ impl Shared {
         })
     }
 
-    /// Stops taking bytes, and waits until the writing thread is done.
+    /// Stops taking bytes, drops those that wait, and waits until the writing thread is done.
     pub(super) fn stop_taking(&self) {
+        let waiting = {
+            let mut queue = lock(&self.queue);
+            queue.closed = true;
+            std::mem::take(&mut queue.jobs)
+        };
+        drop(waiting);
+        self.write_the_last();
+    }
+
+    /// Stops taking bytes, and waits until the writing thread is done with those that wait.
+    pub(super) fn write_the_last(&self) {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        let waiting = std::mem::take(&mut queue.jobs);
         while queue.draining {
             queue = self
                 .drained
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        drop(queue);
-        drop(waiting);
     }
 }

@@ -77,13 +77,11 @@ async fn a_disk_that_fills_up_keeps_what_fitted() {
     let claim = claim(&target);
     let kept = total(&claim.left().unwrap().durable);
     assert!(kept >= 512 << 10, "{kept}");
-    assert!(matches!(
-        claim.start(StartOptions {
-            keep: Keep::Nothing,
-            ..options(1000)
-        }),
-        Ok(_)
-    ));
+    let options = StartOptions {
+        keep: Keep::Nothing,
+        ..options(1000)
+    };
+    assert!(claim.start(options).is_ok());
 }
 
 fn free(path: &Path) -> u64 {

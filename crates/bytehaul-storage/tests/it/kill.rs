@@ -58,7 +58,7 @@ async fn write_for_ever(target: &Path) {
         println!("written {}", writer.status().borrow().written);
         std::io::stdout().flush().unwrap();
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! Tests of the public face.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "what is compared is a list of ranges"
+)]
+
 mod budget;
 mod claims;
 mod common;
