@@ -10,7 +10,7 @@ use http_body_util::Empty;
 use url::Position;
 
 use crate::connect::Connector;
-use crate::exchange::{Answer, Outgoing, exchange};
+use crate::exchange::{Answer, Outgoing, Stage, exchange};
 use crate::pool::Pool;
 use crate::redirect::Hop;
 use crate::{Body, ClientBuilder, Error, ErrorKind, Framing, Request, Response};
@@ -101,7 +101,7 @@ impl Client {
         if let Some(wire) = self.shared.pool.take(&hop.origin, Instant::now()) {
             match exchange(wire, self.outgoing(hop)?, limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(failure) if failure.silent => {
+                Err(failure) if failure.stage == Stage::Unanswered => {
                     tracing::debug!(url = %hop.safe_url, "pooled connection was stale");
                 }
                 Err(failure) => return Err(failure.error.with_url(&hop.safe_url)),
@@ -199,3 +199,20 @@ async fn discard(body: &mut Body) {
 
 const MAX_DISCARD: usize = 16 * 1024;
 const DISCARD_WAIT: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_may_move_between_threads() {
+        fn check<T: Send>(_: &T) {}
+        fn shared<T: Send + Sync>() {}
+        let client = Client::builder().build().unwrap();
+        check(&client.send(Request::get(url::Url::parse("http://127.0.0.1/").unwrap())));
+        check::<Option<Response>>(&None);
+        shared::<Client>();
+        shared::<Request>();
+        shared::<Error>();
+    }
+}

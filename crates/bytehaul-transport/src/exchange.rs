@@ -33,10 +33,19 @@ pub(crate) struct Answer {
     pub(crate) source: Source,
 }
 
-/// A failed exchange. `silent`: the connection ended before a single byte of a response.
+/// A failed exchange.
 pub(crate) struct Failure {
     pub(crate) error: Error,
-    pub(crate) silent: bool,
+    pub(crate) stage: Stage,
+}
+
+/// How far an exchange had come when it failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The connection was closed or lost before a byte of a response, or before the request was sent at all.
+    Unanswered,
+    /// There was an answer of some sort, or none within the time.
+    Underway,
 }
 
 pub(crate) type Outgoing = Empty<Bytes>;
@@ -56,7 +65,7 @@ pub(crate) async fn exchange(
         .await;
     let (mut sender, mut link) = handshake.map_err(|error| Failure {
         error: head_error(error),
-        silent: false,
+        stage: Stage::Underway,
     })?;
     let started = Instant::now();
     let (outcome, ended) = wait_for_head(&mut sender, &mut link, request, limit).await;
@@ -64,10 +73,14 @@ pub(crate) async fn exchange(
         Ok(response) => Ok(answer(response, started.elapsed(), sender, link, ended)),
         Err(error) => {
             let received = link.into_parts().io.into_inner().received();
-            Err(Failure {
-                silent: received == 0 && error.kind() == ErrorKind::Reset,
-                error,
-            })
+            let unanswered =
+                error.kind() == ErrorKind::Reset && (received == 0 || was_never_sent(&error));
+            let stage = if unanswered {
+                Stage::Unanswered
+            } else {
+                Stage::Underway
+            };
+            Err(Failure { error, stage })
         }
     }
 }
@@ -154,6 +167,13 @@ fn take_apart(mut incoming: Incoming, link: Link, length: u64) -> Direct {
         length,
         failed,
     )
+}
+
+/// hyper gives a request back that it had not begun to write when it found the connection closed.
+fn was_never_sent(error: &Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
+    cause.is_some_and(hyper::Error::is_canceled)
 }
 
 /// What an error before the head means.

@@ -147,4 +147,31 @@ mod tests {
             (closed, io::ErrorKind::ConnectionRefused)
         );
     }
+
+    #[cfg(target_os = "linux")]
+    /// An address that takes no further connections and does not say so.
+    async fn silent() -> (SocketAddr, tokio::net::TcpListener, Vec<TcpStream>) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut crowd = Vec::new();
+        let limit = Duration::from_millis(100);
+        while let Ok(Ok(stream)) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            crowd.push(stream);
+        }
+        (address, listener, crowd)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_silent_address_is_overtaken() {
+        let (silent, _listener, _crowd) = silent().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let live = listener.local_addr().unwrap();
+        let started = std::time::Instant::now();
+        let stream = connect(vec![silent, live]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), live);
+        assert!((STAGGER..STAGGER * 4).contains(&started.elapsed()));
+    }
 }

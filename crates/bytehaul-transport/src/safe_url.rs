@@ -1,10 +1,13 @@
 //! Which parts of a URL are secrets, which change from day to day, and which name the object.
 
+mod parameters;
+
 use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode_str;
 use url::{Position, Url};
+
+use self::parameters::{HIDDEN, Pair, Sensitivity, is_secret, sensitivity};
 
 /// A URL that can be shown: `Display` and `Debug` are without user name, password, fragment and the values of parameters
 /// that are or may be secrets.
@@ -124,191 +127,14 @@ impl fmt::Debug for SafeUrl {
     }
 }
 
-/// One parameter of a query, as written and with its name made comparable.
-struct Pair<'a> {
-    raw: &'a str,
-    raw_name: &'a str,
-    name: String,
-    value: Option<&'a str>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Sensitivity {
-    /// Part of a signature or an access token: another one tomorrow, for the same object.
-    Fleeting,
-    /// May be a secret, and may name the object.
-    Secret,
-    Plain,
-}
-
-impl<'a> Pair<'a> {
-    fn new(raw: &'a str) -> Self {
-        let (raw_name, value) = match raw.split_once('=') {
-            Some((name, value)) => (name, Some(value)),
-            None => (raw, None),
-        };
-        let name = percent_decode_str(raw_name)
-            .decode_utf8_lossy()
-            .to_ascii_lowercase();
-        Self {
-            raw,
-            raw_name,
-            name,
-            value,
-        }
-    }
-
-    fn shown_name(&self) -> &'a str {
-        if self.raw_name.len() > LONG {
-            HIDDEN
-        } else {
-            self.raw_name
-        }
-    }
-}
-
-fn sensitivity(pair: &Pair<'_>, signed_by_azure: bool) -> Sensitivity {
-    let name = pair.name.as_str();
-    let is_of_a_signature = FLEETING.contains(&name)
-        || FLEETING_STARTS.iter().any(|start| name.starts_with(start))
-        || FLEETING_ENDS.iter().any(|end| name.ends_with(end))
-        || (signed_by_azure && AZURE.contains(&name));
-    if is_of_a_signature {
-        Sensitivity::Fleeting
-    } else if is_secret(pair) {
-        Sensitivity::Secret
-    } else {
-        Sensitivity::Plain
-    }
-}
-
-fn is_secret(pair: &Pair<'_>) -> bool {
-    let name = pair.name.as_str();
-    SECRET.contains(&name)
-        || SECRET_ENDS.iter().any(|end| name.ends_with(end))
-        || pair.value.is_some_and(|value| value.len() > LONG)
-        || (pair.value.is_none() && pair.raw_name.len() > LONG)
-}
-
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-const HIDDEN: &str = "***";
-
 /// Characters of a URL that are shown: a server can send one of 64 KiB, and it would be in every message.
 const MAX_SHOWN: usize = 1024;
-
-/// Characters from which on a value (or a lone word) is taken for a secret.
-const LONG: usize = 24;
-
-/// Values that are never shown.
-const SECRET: &[&str] = &[
-    "sig",
-    "key",
-    "apikey",
-    "api-key",
-    "pass",
-    "passwd",
-    "pwd",
-    "auth",
-    "authorization",
-    "jwt",
-    "sas",
-    "policy",
-    "hmac",
-    "ossaccesskeyid",
-    "awsaccesskeyid",
-    "accesskeyid",
-    "googleaccessid",
-    "key-pair-id",
-    "x-amz-credential",
-    "code",
-    "ticket",
-];
-const SECRET_ENDS: &[&str] = &[
-    "signature",
-    "token",
-    "credential",
-    "credentials",
-    "secret",
-    "password",
-    "api_key",
-    "access_key",
-    "accesskey",
-    "session",
-];
-
-/// Parts of presigned URLs: S3 (both versions), CloudFront, Google, OSS, COS, OBS, and the usual names of access tokens.
-const FLEETING: &[&str] = &[
-    "sig",
-    "signature",
-    "expires",
-    "expiry",
-    "exp",
-    "policy",
-    "key-pair-id",
-    "awsaccesskeyid",
-    "ossaccesskeyid",
-    "accesskeyid",
-    "googleaccessid",
-    "token",
-    "credential",
-    "password",
-    "passwd",
-    "pwd",
-    "api_key",
-    "apikey",
-    "api-key",
-    "jwt",
-    "hmac",
-    "sas",
-    "authorization",
-    "hdnts",
-    "hdnea",
-    "sign",
-    "q-sign-algorithm",
-    "q-ak",
-    "q-sign-time",
-    "q-key-time",
-    "q-header-list",
-    "q-url-param-list",
-    "q-signature",
-];
-/// `x-amz-` also begins `x-amz-version-id` and checksums, which are no part of a signature.
-const FLEETING_STARTS: &[&str] = &[
-    "x-amz-algorithm",
-    "x-amz-credential",
-    "x-amz-date",
-    "x-amz-expires",
-    "x-amz-security-token",
-    "x-amz-signature",
-    "x-amz-signedheaders",
-    "x-goog-algorithm",
-    "x-goog-credential",
-    "x-goog-date",
-    "x-goog-expires",
-    "x-goog-signature",
-    "x-goog-signedheaders",
-    "x-oss-signature",
-    "x-oss-credential",
-    "x-oss-date",
-    "x-oss-expires",
-    "x-oss-security-token",
-    "x-oss-additional-headers",
-    "x-tos-algorithm",
-    "x-tos-credential",
-    "x-tos-date",
-    "x-tos-expires",
-    "x-tos-signature",
-];
-const FLEETING_ENDS: &[&str] = &["_token", "-token", "-signature", "_signature", "secret"];
-const AZURE: &[&str] = &[
-    "se", "sp", "sv", "sr", "st", "spr", "sip", "si", "ss", "srt", "sdd", "skoid", "sktid", "skt",
-    "ske", "sks", "skv", "saoid", "suoid", "scid", "ses",
-];
 
 #[cfg(test)]
 mod tests {

@@ -29,6 +29,7 @@ async fn a_refused_connection() {
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn an_address_that_never_answers() {
     // A listener whose queue is full drops further attempts to connect.

@@ -2,6 +2,8 @@
 
 mod body;
 mod failure;
+#[cfg(unix)]
+mod nginx;
 mod redirect;
 mod resolve;
 mod reuse;
