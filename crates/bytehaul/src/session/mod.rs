@@ -19,6 +19,7 @@ mod transfer;
 mod trouble;
 mod worker;
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -224,10 +225,15 @@ async fn keep(session: &Session, error: DownloadError) -> DownloadError {
     session.stats.set_connections(0);
     session.set_active(None);
     let closed = writer.close().await;
+    // What the next run will find, rather than what was last counted.
+    session
+        .stats
+        .received
+        .store(total(&writer.written()), Relaxed);
     session
         .stats
         .durable
-        .store(writer.status().borrow().durable, Relaxed);
+        .store(total(&writer.durable()), Relaxed);
     match closed {
         Ok(()) => error,
         // A stop that was asked for but could not save is no clean stop.
@@ -239,6 +245,10 @@ async fn keep(session: &Session, error: DownloadError) -> DownloadError {
             error
         }
     }
+}
+
+fn total(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end - range.start).sum()
 }
 
 /// The failure that a panic becomes.
@@ -273,15 +283,44 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// A URL as text that may be shown, whether it can be parsed or not.
 pub(crate) fn shown(text: &str) -> String {
-    match url::Url::parse(text.trim()) {
-        Ok(url) => SafeUrl::from(&url).to_string(),
-        // What cannot be parsed may hold a secret anywhere after the first of these.
-        Err(_) => text
-            .split(['?', '@', '#'])
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .take(200)
-            .collect(),
+    let text = text.trim();
+    match url::Url::parse(text) {
+        Ok(url) if url.has_host() => SafeUrl::from(&url).to_string(),
+        // What cannot be parsed may hold a secret anywhere: before the last `@`, and after a `?` or `#`.
+        Ok(_) | Err(_) => {
+            let open = text.split(['?', '#']).next().unwrap_or_default();
+            let (start, rest) = open
+                .split_once("://")
+                .map_or(("", open), |(scheme, _)| open.split_at(scheme.len() + 3));
+            let (hidden, rest) = rest
+                .rsplit_once('@')
+                .map_or(("", rest), |(_, rest)| ("***@", rest));
+            let cut = if open.len() < text.len() { "…" } else { "" };
+            format!("{start}{hidden}{rest}{cut}")
+                .chars()
+                .take(MOST_SHOWN)
+                .collect()
+        }
+    }
+}
+
+/// Enough to recognise a URL by.
+const MOST_SHOWN: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_no_url_gives_nothing_away() {
+        for (text, expected) in [
+            ("not a url", "not a url"),
+            ("http://user:hunter2@[::", "http://***@[::"),
+            ("http://us@er:hunter2@:x/?sig=abc", "http://***@:x/…"),
+            ("user:hunter2@host", "***@host"),
+            ("http://[::?token=x", "http://[::…"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
     }
 }

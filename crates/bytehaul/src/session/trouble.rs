@@ -84,6 +84,19 @@ impl Trouble {
         }
     }
 
+    /// A refusal that means fewer connections, whatever its status says.
+    pub(crate) fn pushed_back(url: &SafeUrl, status: StatusCode) -> Self {
+        let error = DownloadError::Status {
+            url: url.clone(),
+            status,
+            retries: 0,
+        };
+        Self::Retry {
+            failure: Failure::new(Class::Throttled),
+            error,
+        }
+    }
+
     /// A status that will not change by asking again.
     pub(crate) fn refused(url: &SafeUrl, status: StatusCode) -> Self {
         Self::Fatal(DownloadError::Status {

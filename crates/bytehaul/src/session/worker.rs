@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytehaul_schedule::LeaseId;
 use bytehaul_transport::{Body, RequestRange};
+use http::StatusCode;
 use tokio::sync::mpsc;
 
 use crate::identity::{Evidence, Identity, Verdict};
@@ -107,6 +108,12 @@ async fn open(shared: &Shared, lease: &Lease) -> Result<(Adopted, Duration, Evid
         Answer::Unsatisfiable { .. } => Err("416 for a range within the file".into()),
         Answer::Unreliable { what } => Err(what.clone()),
         Answer::Later { status, after } => return Err(Trouble::later(&reply.url, *status, *after)),
+        // The file was there a moment ago, so this is how the host says that there are too many connections.
+        Answer::Refused {
+            status: StatusCode::FORBIDDEN,
+        } => {
+            return Err(Trouble::pushed_back(&reply.url, StatusCode::FORBIDDEN));
+        }
         Answer::Refused { status } => return Err(Trouble::refused(&reply.url, *status)),
         Answer::Unusable { what } => return Err(Trouble::unusable(&reply.url, what.clone())),
     };
