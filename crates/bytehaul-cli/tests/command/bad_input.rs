@@ -66,6 +66,36 @@ fn a_proxy_of_the_environment_is_not_passed_by() {
 }
 
 #[test]
+fn a_redirect_past_a_proxy_is_told() {
+    let scene = Scene::with(Object::random(1, 1000));
+    scene
+        .server
+        .redirect("/from", scene.server.url_on("localhost", "/f.bin"));
+    let mut command = super::support::bytehaul();
+    command
+        .current_dir(scene.dir())
+        .env("http_proxy", "http://127.0.0.1:1")
+        .env("NO_PROXY", "127.0.0.1");
+    command.args(["get", "-o", "out", &scene.server.url("/from")]);
+    let finished = bytehaul_testkit::process::Process::new(command)
+        .run()
+        .unwrap();
+    assert_eq!(finished.code(), Some(0), "{}", finished.err());
+    let warnings: Vec<_> = finished
+        .err()
+        .lines()
+        .filter(|line| line.starts_with("warning: "))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(warnings.len(), 1, "{}", finished.err());
+    assert!(
+        warnings[0].contains("localhost") && warnings[0].contains("http_proxy"),
+        "{}",
+        warnings[0]
+    );
+}
+
+#[test]
 fn uploads_are_refused_by_name() {
     let mut command = super::support::bytehaul();
     command.args(["put", "file", "http://127.0.0.1:1/"]);

@@ -94,3 +94,31 @@ fn one_target_is_for_one_command() {
     assert!(first.wait().unwrap().success());
     scene.holds("f.bin", &Object::random(1, 4 * MIB));
 }
+
+#[test]
+fn every_file_of_an_interrupted_command_has_a_last_event() {
+    let scene = Scene::throttled(8 * MIB, MIB);
+    let server = &scene.server;
+    let process = scene.get(&["--json", "-j", "1", &scene.url(), &server.url("/g.bin")]);
+    let finished = process
+        .stop_after(Duration::from_millis(900), Signal::INT)
+        .run()
+        .unwrap();
+    check_failure(&finished, 130, &["interrupted"]);
+    let out = finished.out();
+    let failed: Vec<serde_json::Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|event: &serde_json::Value| event["event"] == "failed")
+        .collect();
+    assert_eq!(failed.len(), 2, "{out}");
+    for (number, event) in failed.iter().enumerate() {
+        assert_eq!(event["file"], number);
+        assert_eq!(
+            (&event["code"], &event["exit_code"]),
+            (&124.into(), &130.into()),
+            "{event}"
+        );
+        assert_eq!(event["kind"], "stopped");
+    }
+}
