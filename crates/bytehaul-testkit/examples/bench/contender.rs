@@ -11,6 +11,7 @@ use crate::scenario::{Stage, Work};
 pub(crate) enum Contender {
     Limit(u32),
     LimitSync(u32),
+    LimitLargeBuffer,
     LimitSha256,
     LimitList,
     Bytehaul(u32),
@@ -50,6 +51,7 @@ impl Contender {
             Self::Limit(connections) => format!("limit -x {connections}"),
             Self::LimitSync(1) => "limit, synced".to_owned(),
             Self::LimitSync(connections) => format!("limit -x {connections}, synced"),
+            Self::LimitLargeBuffer => "limit, 2 MiB buffer".to_owned(),
             Self::LimitSha256 => "limit, hashed inline".to_owned(),
             Self::LimitList => "limit, 16 connections".to_owned(),
             Self::Bytehaul(connections) => format!("bytehaul -x {connections}"),
@@ -71,9 +73,11 @@ impl Contender {
     pub(crate) fn command(self, stage: &Stage, files: &Files) -> Command {
         let own = |name: &str| Command::new(files.programs.join(name));
         match self {
-            Self::Limit(_) | Self::LimitSync(_) | Self::LimitSha256 | Self::LimitList => {
-                self.limit(own("examples/limit"), stage, files)
-            }
+            Self::Limit(_)
+            | Self::LimitSync(_)
+            | Self::LimitLargeBuffer
+            | Self::LimitSha256
+            | Self::LimitList => self.limit(own("examples/limit"), stage, files),
             Self::Bytehaul(_)
             | Self::BytehaulAuto
             | Self::BytehaulSha256(_)
@@ -103,6 +107,7 @@ impl Contender {
                 command.args(["--sync", "-x"]).arg(connections.to_string())
             }
             Self::Limit(connections) => command.arg("-x").arg(connections.to_string()),
+            Self::LimitLargeBuffer => command.args(["--buffer", "2097152"]),
             Self::LimitSha256 => command.arg("--sha256"),
             _ => &mut command,
         };
@@ -190,7 +195,11 @@ impl Contender {
         match self {
             Self::Curl | Self::CurlSha256 | Self::CurlList | Self::CurlVersion => Some("curl"),
             Self::Aria2(_) | Self::Aria2Sha256(_) | Self::Aria2List => Some("aria2c"),
-            Self::Limit(_) | Self::LimitSync(_) | Self::LimitSha256 | Self::LimitList => None,
+            Self::Limit(_)
+            | Self::LimitSync(_)
+            | Self::LimitLargeBuffer
+            | Self::LimitSha256
+            | Self::LimitList => None,
             Self::Bytehaul(_)
             | Self::BytehaulAuto
             | Self::BytehaulSha256(_)

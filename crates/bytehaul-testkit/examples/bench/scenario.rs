@@ -30,7 +30,7 @@ pub(crate) enum Scenario {
     Straggler,
     /// The same with one connection in four stalling for good.
     Stalled,
-    /// 128 MiB, every answer reset after less than 16 MiB.
+    /// 128 MiB, 8 MiB/s for each connection, every answer reset after 1 to 7 MiB.
     Resets,
     /// The capped one with 50 ms before each answer.
     Latency,
@@ -73,9 +73,18 @@ impl Scenario {
     }
 
     pub(crate) fn contenders(self) -> Vec<Contender> {
-        use Contender::{Aria2, Bytehaul, Curl, CurlSha256, Limit, LimitSha256, LimitSync};
+        use Contender::{
+            Aria2, Bytehaul, Curl, CurlSha256, Limit, LimitLargeBuffer, LimitSha256, LimitSync,
+        };
         match self {
-            Self::One => vec![Limit(1), LimitSync(1), Bytehaul(1), Curl, Aria2(1)],
+            Self::One => vec![
+                Limit(1),
+                LimitLargeBuffer,
+                LimitSync(1),
+                Bytehaul(1),
+                Curl,
+                Aria2(1),
+            ],
             Self::Eight => vec![Limit(8), LimitSync(8), Bytehaul(8), Curl, Aria2(8)],
             Self::Sha256 => vec![
                 LimitSha256,
@@ -135,8 +144,14 @@ impl Scenario {
                 ))
             }
             Self::Resets => {
-                let resets = Behaviour::new().always(Effect::ResetWithin(0..16 << 20));
-                Ok(emulated("resets at random bytes", resets, None))
+                let resets = Behaviour::new()
+                    .rate(2 * CAP)
+                    .always(Effect::ResetWithin(1 << 20..7 << 20));
+                Ok(emulated(
+                    "8 MiB/s for each connection, resets at random bytes",
+                    resets,
+                    Some(IDEAL_RESETS),
+                ))
             }
             Self::Latency => {
                 let late = capped().latency(Duration::from_millis(50));
@@ -214,3 +229,5 @@ const IDEAL_CAPPED: Duration = Duration::from_millis(4000);
 const IDEAL_STRAGGLER: Duration = Duration::from_millis(5161);
 /// Six connections of 4 MiB/s, and two that gave 1 MiB each.
 const IDEAL_STALLED: Duration = Duration::from_millis(5250);
+/// 128 MiB over eight connections of 8 MiB/s, when resets cost nothing.
+const IDEAL_RESETS: Duration = Duration::from_millis(2000);

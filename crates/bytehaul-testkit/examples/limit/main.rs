@@ -29,9 +29,10 @@ struct Arguments {
     /// Threads with a connection and an equal share each.
     #[arg(short = 'x', long, default_value_t = 1)]
     connections: u64,
-    /// Bytes received into before a write; 2 MiB for one connection, 1 MiB for several.
-    #[arg(long)]
-    buffer: Option<usize>,
+    /// Bytes received into before a write. 2 MiB is a little better where memory is warm, and much worse in a virtual
+    /// machine whose host takes free memory back in pieces of that size.
+    #[arg(long, default_value_t = 1 << 20)]
+    buffer: usize,
     /// Flush the data to the disk at the end.
     #[arg(long)]
     sync: bool,

@@ -12,9 +12,7 @@ use crate::wire::{Connection, Url, invalid};
 pub(crate) fn fetch(url: &str, arguments: &Arguments) -> io::Result<u64> {
     let url = Url::parse(url)?;
     let shares = arguments.connections.max(1);
-    let buffer = arguments
-        .buffer
-        .unwrap_or(if shares == 1 { ALONE } else { SHARED });
+    let buffer = arguments.buffer;
     let mut first = Connection::open(&url)?;
     let (len, target) = if shares == 1 {
         first.send(&url.request("GET", None))?;
@@ -134,6 +132,3 @@ fn length(connection: &mut Connection, status: u16) -> io::Result<u64> {
         Err(invalid(&format!("status {}", head.status)))
     }
 }
-
-const ALONE: usize = 2 << 20;
-const SHARED: usize = 1 << 20;
