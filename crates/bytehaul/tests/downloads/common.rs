@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytehaul::{DownloadError, DownloadHandle, DownloadSpec, Downloader, Outcome};
 use bytehaul_testkit::{Behaviour, Object, Server, check_file};
@@ -97,6 +97,7 @@ impl Bed {
             .behave(url.path(), Behaviour::new().total_rate(rate));
         let before = self.server.bytes_sent();
         let handle = self.start(spec);
+        until(&handle, |progress| progress.received > 0).await;
         eventually("enough bytes", || {
             self.server.bytes_sent() >= before + bytes
         })
@@ -109,6 +110,20 @@ impl Bed {
         let last = handle.progress();
         assert!(last.durable > 0, "nothing saved: {last:?}");
         last.durable
+    }
+
+    /// Nothing is fetched any more. An idle connection may stay for the next download.
+    pub(crate) async fn falls_silent(&self) {
+        let mut sent = self.server.bytes_sent();
+        let mut since = Instant::now();
+        eventually("silence", || {
+            let now = self.server.bytes_sent();
+            if std::mem::replace(&mut sent, now) != now {
+                since = Instant::now();
+            }
+            since.elapsed() > Duration::from_millis(200)
+        })
+        .await;
     }
 
     #[track_caller]
@@ -185,6 +200,17 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Something that must not take a second.
+pub(crate) async fn at_once(what: impl Future<Output = ()>) {
+    let began = Instant::now();
+    what.await;
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "took {:?}",
+        began.elapsed()
+    );
 }
 
 pub(crate) fn names(dir: &Path) -> Vec<String> {

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use bytehaul::{DownloadError, DownloadSpec, DownloadState, Downloader, ErrorKind};
+use bytehaul::{DownloadError, DownloadState, ErrorKind};
 use bytehaul_testkit::{Behaviour, Effect, Object};
 
-use crate::common::{Bed, KIB, MIB, ended, eventually, received, until};
+use crate::common::{Bed, MIB, at_once, ended, eventually, received};
 
 const LEN: u64 = 6 * MIB;
 
@@ -15,16 +15,6 @@ fn object() -> Object {
 
 fn slow_bed() -> Bed {
     Bed::serving(&object().behaviour(Behaviour::new().total_rate(6 * MIB)))
-}
-
-async fn at_once(what: impl Future<Output = ()>) {
-    let began = Instant::now();
-    what.await;
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "took {:?}",
-        began.elapsed()
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,7 +31,7 @@ async fn stopping_while_connecting_returns_at_once() {
     eventually("a request", || bed.server.requests().len() == 2).await;
     at_once(async { handle.pause().await }).await;
     assert!(matches!(handle.wait().await, Err(DownloadError::Paused)));
-    eventually("no connection left", || bed.server.open_connections() == 0).await;
+    bed.falls_silent().await;
     assert_eq!(bed.names(), Vec::<String>::new(), "nothing had come");
 }
 
@@ -71,29 +61,8 @@ async fn stopping_in_the_middle_drops_the_requests_in_flight() {
         let error = handle.wait().await.expect_err("stopped");
         assert_eq!(error.kind(), ErrorKind::Stopped);
         assert_eq!(error.code(), if cancel { 120 } else { 124 });
-        eventually("no connection left", || bed.server.open_connections() == 0).await;
+        bed.falls_silent().await;
         bed.is_kept();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_snapshot_of_a_pause_tells_what_the_next_run_finds() {
-    for connections in [1, 8] {
-        let bed = slow_bed();
-        let handle = bed.start(bed.spec().max_connections(connections));
-        received(&handle, 2 * MIB).await;
-        handle.pause().await;
-        let last = handle.progress();
-        assert_eq!(last.state, DownloadState::Paused);
-        assert_eq!(last.connections, 0);
-        assert_eq!(last.total, Some(LEN));
-        assert_eq!(
-            last.durable, last.received,
-            "a pause saves all that it says it has"
-        );
-        bed.server.behave("/f", Behaviour::new());
-        let outcome = bed.completes(bed.spec(), &object()).await;
-        assert_eq!(outcome.resumed_from, last.durable, "{last:?}");
     }
 }
 
@@ -117,7 +86,7 @@ async fn dropping_the_last_handle_stops_and_keeps() {
     drop(handle);
     received(&clone, 3 * MIB / 2).await;
     drop(clone);
-    eventually("no connection left", || bed.server.open_connections() == 0).await;
+    bed.falls_silent().await;
     bed.is_kept();
     bed.server.behave("/f", Behaviour::new());
     // The lock goes when what had come is saved, which nobody was there to wait for.
@@ -135,23 +104,6 @@ async fn dropping_the_last_handle_stops_and_keeps() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_watcher_does_not_keep_a_download_alive() {
-    let bed = slow_bed();
-    let handle = bed.start(bed.spec());
-    let mut progress = handle.progress_stream();
-    received(&handle, MIB).await;
-    drop(handle);
-    let mut last = None;
-    while let Some(snapshot) = progress.next().await {
-        last = Some(snapshot);
-    }
-    assert_eq!(
-        last.map(|snapshot| snapshot.state),
-        Some(DownloadState::Paused)
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_detached_download_runs_on() {
     let bed = slow_bed();
     let handle = bed.start(bed.spec().max_connections(4));
@@ -162,100 +114,6 @@ async fn a_detached_download_runs_on() {
     })
     .await;
     bed.is_published(&object());
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn progress_is_monotone_and_ends_with_the_terminal_snapshot() {
-    for connections in [1, 4] {
-        let bed = slow_bed();
-        let handle = bed.start(bed.spec().max_connections(connections));
-        let mut stream = handle.progress_stream();
-        let mut seen = Vec::new();
-        while let Some(snapshot) = stream.next().await {
-            seen.push(snapshot);
-        }
-        assert!(seen.len() >= 4, "{} snapshots in a second", seen.len());
-        for pair in seen.windows(2) {
-            let (before, after) = (&pair[0], &pair[1]);
-            assert!(before.received <= after.received, "{before:?} {after:?}");
-            assert!(before.durable <= after.durable, "{before:?} {after:?}");
-            assert!(before.elapsed <= after.elapsed && before.retries <= after.retries);
-            assert!(!before.state.is_terminal());
-        }
-        for snapshot in &seen {
-            assert!(
-                snapshot.received <= LEN && snapshot.durable <= snapshot.received,
-                "{snapshot:?}"
-            );
-            assert!(snapshot.connections <= connections, "{snapshot:?}");
-            assert!(
-                snapshot
-                    .fraction()
-                    .is_none_or(|fraction| (0.0..=1.0).contains(&fraction))
-            );
-        }
-        let middle = seen
-            .iter()
-            .find(|snapshot| snapshot.received > LEN / 2)
-            .expect("more than half");
-        assert!(middle.rate > MIB && middle.eta.is_some(), "{middle:?}");
-        let last = seen.last().expect("some");
-        assert_eq!(
-            (last.state, last.received, last.total),
-            (DownloadState::Completed, LEN, Some(LEN))
-        );
-        assert_eq!((last.durable, last.connections), (LEN, 0));
-        assert_eq!(last.path, Some(bed.target()));
-        assert_eq!(handle.progress(), *last);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_terminal_snapshot_tells_how_it_ended() {
-    let bed = slow_bed();
-    bed.server.serve(
-        "/gone",
-        Object::empty().behaviour(Behaviour::new().always(Effect::status(410))),
-    );
-    let mut wrong = bed.spec();
-    wrong.url = "not a url".into();
-    for (spec, expected) in [
-        (bed.spec_of("/gone"), DownloadState::Failed),
-        (wrong, DownloadState::Failed),
-        (bed.spec(), DownloadState::Completed),
-    ] {
-        let handle = bed.start(spec);
-        let result = ended(&handle).await;
-        assert_eq!(
-            result.is_ok(),
-            expected == DownloadState::Completed,
-            "{result:?}"
-        );
-        assert_eq!(handle.progress().state, expected);
-        let mut stream = handle.progress_stream();
-        // Who comes late learns of the end as well, and does not wait for ever.
-        let late = tokio::time::timeout(Duration::from_secs(1), stream.next()).await;
-        assert!(late.is_ok(), "hangs");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everybody_who_waits_hears_the_same() {
-    let bed = slow_bed();
-    let handle = bed.start(bed.spec());
-    let waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let handle = handle.clone();
-            tokio::spawn(async move { handle.wait().await })
-        })
-        .collect();
-    // A wait that is given up changes nothing.
-    let _ = tokio::time::timeout(Duration::from_millis(20), handle.wait()).await;
-    for waiter in waiting {
-        let outcome = waiter.await.expect("no panic").expect("completes");
-        assert_eq!(outcome.bytes, LEN);
-    }
-    assert_eq!(handle.wait().await.expect("still known").bytes, LEN);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -313,68 +171,4 @@ fn a_runtime_that_goes_down_is_an_end() {
     };
     let outcome = outer.block_on(fresh.completes(fresh.spec(), &object()));
     assert!(outcome.resumed_from > 0, "{outcome:?}");
-}
-
-async fn rate_of(downloader: &Downloader, specs: Vec<DownloadSpec>) -> f64 {
-    let began = Instant::now();
-    let handles: Vec<_> = specs
-        .into_iter()
-        .map(|spec| downloader.download(spec))
-        .collect();
-    let mut bytes = 0;
-    for handle in &handles {
-        bytes += ended(handle).await.expect("completes").bytes;
-    }
-    bytes as f64 / began.elapsed().as_secs_f64()
-}
-
-fn is_about(rate: f64, expected: u64) {
-    let expected = expected as f64;
-    assert!(
-        (expected * 0.8..expected * 1.2).contains(&rate),
-        "{rate} a second instead of {expected}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_of_a_download_holds() {
-    for connections in [1, 8] {
-        let bed = Bed::serving(&object());
-        let spec = bed
-            .spec()
-            .max_connections(connections)
-            .max_download_speed(4 * MIB);
-        is_about(rate_of(&bed.downloader, vec![spec]).await, 4 * MIB);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_over_all_downloads_holds() {
-    let mut bed = Bed::new();
-    bed.downloader = Downloader::builder()
-        .max_download_speed(6 * MIB)
-        .build()
-        .expect("fine");
-    let specs = (0..3)
-        .map(|n| {
-            let path = format!("/f{n}");
-            bed.server.serve(&path, Object::random(n, 3 * MIB));
-            bed.spec_of(&path).output_path(bed.path(&path[1..]))
-        })
-        .collect();
-    is_about(rate_of(&bed.downloader, specs).await, 6 * MIB);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_limit_can_be_lifted_while_it_runs() {
-    let mut bed = Bed::serving(&object());
-    bed.downloader = Downloader::builder()
-        .max_download_speed(200 * KIB)
-        .build()
-        .expect("fine");
-    let handle = bed.start(bed.spec().max_connections(4));
-    until(&handle, |progress| progress.received > 0).await;
-    bed.downloader.set_max_download_speed(0);
-    at_once(async { drop(ended(&handle).await.expect("completes")) }).await;
-    bed.is_published(&object());
 }

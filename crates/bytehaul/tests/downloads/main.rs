@@ -1,15 +1,25 @@
 //! Downloads against a server that lies, stalls, resets and changes its mind, through the public API alone.
 
+mod bodies;
 mod common;
 mod control;
+#[cfg(unix)]
+mod crash;
+mod disk;
+mod evidence;
 mod identity;
 mod integrity;
 mod memory;
 mod names;
 #[cfg(unix)]
 mod nginx;
+mod progress;
 mod publish;
 mod ranges;
 mod redirects;
+mod refusals;
 mod resume;
 mod retry;
+mod secrets;
+mod speed;
+mod stream;
