@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytehaul_storage::{Budget, Conflict, Resume, StartOptions, claim};
+use bytehaul_storage::{Budget, Conflict, Durability, Resume, StartOptions, claim};
 use tokio::sync::Semaphore;
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,25 +27,28 @@ async fn main() -> Result<(), AnyError> {
         started.elapsed().as_secs_f64()
     );
 
-    let started = Instant::now();
-    let (budget, gate) = (Budget::default(), Arc::new(Semaphore::new(at_once)));
-    let mut tasks = tokio::task::JoinSet::new();
-    for file in 0..files {
-        let turn = Arc::clone(&gate).acquire_owned().await?;
-        let (budget, directory) = (budget.clone(), Arc::clone(&directory));
-        tasks.spawn(async move {
-            let published = publish(directory.path().join(format!("file-{file}")), &budget).await;
-            drop(turn);
-            published
-        });
+    for durability in [Durability::PowerCut, Durability::Kill] {
+        let started = Instant::now();
+        let (budget, gate) = (Budget::default(), Arc::new(Semaphore::new(at_once)));
+        let mut tasks = tokio::task::JoinSet::new();
+        for file in 0..files {
+            let turn = Arc::clone(&gate).acquire_owned().await?;
+            let (budget, directory) = (budget.clone(), Arc::clone(&directory));
+            tasks.spawn(async move {
+                let target = directory.path().join(format!("{durability:?}-{file}"));
+                let published = publish(target, durability, &budget).await;
+                drop(turn);
+                published
+            });
+        }
+        while let Some(published) = tasks.join_next().await {
+            published??;
+        }
+        println!(
+            "part files, {at_once} at once, to survive a {durability:?}: {:.3} s",
+            started.elapsed().as_secs_f64()
+        );
     }
-    while let Some(published) = tasks.join_next().await {
-        published??;
-    }
-    println!(
-        "part files, {at_once} at once: {:.3} s",
-        started.elapsed().as_secs_f64()
-    );
     Ok(())
 }
 
@@ -56,9 +59,10 @@ fn plain(target: &Path) -> Result<(), AnyError> {
     Ok(())
 }
 
-async fn publish(target: PathBuf, budget: &Budget) -> Result<(), AnyError> {
+async fn publish(target: PathBuf, durability: Durability, budget: &Budget) -> Result<(), AnyError> {
     let options = StartOptions {
         len: Some(LEN as u64),
+        durability,
         ..StartOptions::default()
     };
     let claimed = move || claim(&target, Conflict::Refuse, Resume::Continue)?.start(options);

@@ -1,11 +1,11 @@
-//! What a part file costs beside a plain loop of `pwrite`: `cargo run --release --example write_speed [directory] [MiB]`.
+//! What a part file costs beside a plain loop of `pwrite`: `cargo run --release --example write_speed [directory] [MiB] [case]`.
 
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytehaul_integrity::{Algorithm, crc32c};
-use bytehaul_storage::{Allocation, Budget, Conflict, Resume, StartOptions, claim};
+use bytehaul_storage::{Allocation, Budget, Conflict, Durability, Resume, StartOptions, claim};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -16,51 +16,42 @@ async fn main() -> Result<(), AnyError> {
         .next()
         .unwrap_or_else(|| std::env::temp_dir().display().to_string());
     let mebibytes: u64 = arguments.next().map_or(Ok(1024), |text| text.parse())?;
+    let only = arguments.next();
     let directory = Path::new(&directory);
     println!(
         "{mebibytes} MiB in {}; seconds of wall and of CPU, medians of {ROUNDS}",
         directory.display()
     );
-    let mut rounds: Vec<Vec<Cost>> = Vec::new();
+    let cases: Vec<&(&str, Case)> = CASES
+        .iter()
+        .filter(|(name, _)| only.as_ref().is_none_or(|only| only == name))
+        .collect();
+    // Interleaved, so that what else the machine does falls on all of them.
+    let mut costs = vec![Vec::new(); cases.len()];
     for _ in 0..ROUNDS {
-        let mut row = Vec::new();
-        for ending in [Ending::Plain, Ending::Synced] {
-            row.push(measure(async { plain_loop(directory, mebibytes, ending) }).await?);
+        for ((_, case), costs) in cases.iter().zip(&mut costs) {
+            costs.push(measure(*case, directory, mebibytes).await?);
         }
-        for allocation in [Allocation::None, Allocation::Prealloc] {
-            row.push(measure(part_file(directory, mebibytes, allocation, None)).await?);
-        }
-        row.push(
-            measure(part_file(
-                directory,
-                mebibytes,
-                Allocation::Prealloc,
-                Some(Algorithm::Sha256),
-            ))
-            .await?,
-        );
-        rounds.push(row);
     }
-    let names = [
-        "pwrite + crc",
-        "pwrite + crc + sync",
-        "part file, none",
-        "part file, prealloc",
-        "part file, sha-256",
-    ];
-    for (at, name) in names.iter().enumerate() {
+    for ((name, _), costs) in cases.iter().zip(&costs) {
         let median = |of: fn(&Cost) -> Duration| {
-            let mut all: Vec<Duration> = rounds.iter().map(|row| of(&row[at])).collect();
+            let mut all: Vec<Duration> = costs.iter().map(of).collect();
             all.sort_unstable();
             all[all.len() / 2].as_secs_f64()
         };
         println!(
-            "{name:20} wall {:.3}  cpu {:.3}",
+            "{name:14} wall {:.3}  cpu {:.3}",
             median(|cost| cost.wall),
             median(|cost| cost.cpu)
         );
     }
     Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Case {
+    Plain(Ending),
+    PartFile(Allocation, Durability, Option<Algorithm>),
 }
 
 #[derive(Clone, Copy)]
@@ -75,9 +66,20 @@ enum Ending {
     Plain,
 }
 
-async fn measure(work: impl Future<Output = Result<(), AnyError>>) -> Result<Cost, AnyError> {
+async fn measure(case: Case, directory: &Path, mebibytes: u64) -> Result<Cost, AnyError> {
     let (started, before) = (Instant::now(), cpu_time()?);
-    work.await?;
+    match case {
+        Case::Plain(ending) => plain_loop(directory, mebibytes, ending)?,
+        Case::PartFile(allocation, durability, digest) => {
+            let options = StartOptions {
+                allocation,
+                durability,
+                digest,
+                ..StartOptions::default()
+            };
+            part_file(directory, mebibytes, options).await?;
+        }
+    }
     Ok(Cost {
         wall: started.elapsed(),
         cpu: cpu_time()?.saturating_sub(before),
@@ -106,23 +108,18 @@ fn plain_loop(directory: &Path, mebibytes: u64, ending: Ending) -> Result<(), An
 async fn part_file(
     directory: &Path,
     mebibytes: u64,
-    allocation: Allocation,
-    digest: Option<Algorithm>,
+    options: StartOptions,
 ) -> Result<(), AnyError> {
     let target = directory.join("write_speed.target");
     let len = mebibytes * MIB as u64;
     let options = StartOptions {
         len: Some(len),
-        allocation,
-        digest,
-        ..StartOptions::default()
+        ..options
     };
-    let writer = tokio::task::spawn_blocking(move || {
-        claim(&target, Conflict::Overwrite, Resume::Ignore)?.start(options)
-    })
-    .await??;
-    // As many buffers as a downloading program would have in flight with eight connections.
-    let budget = Budget::new(24 * MIB);
+    let claimed = move || claim(&target, Conflict::Overwrite, Resume::Ignore)?.start(options);
+    let writer = tokio::task::spawn_blocking(claimed).await??;
+    // Nothing here is as slow as a network. With more memory the filling would run ahead, and the bytes be cold when written.
+    let budget = Budget::new(3 * MIB);
     for at in 0..mebibytes {
         let mut buffer = budget.buffer(MIB).await;
         while !buffer.is_full() {
@@ -157,4 +154,28 @@ fn cpu_time() -> Result<Duration, AnyError> {
 
 const MIB: usize = 1 << 20;
 const ROUNDS: usize = 5;
+const CASES: [(&str, Case); 6] = [
+    ("plain", Case::Plain(Ending::Plain)),
+    ("plain-sync", Case::Plain(Ending::Synced)),
+    (
+        "part-grow",
+        Case::PartFile(Allocation::None, Durability::PowerCut, None),
+    ),
+    (
+        "part",
+        Case::PartFile(Allocation::Prealloc, Durability::PowerCut, None),
+    ),
+    (
+        "part-sha-256",
+        Case::PartFile(
+            Allocation::Prealloc,
+            Durability::PowerCut,
+            Some(Algorithm::Sha256),
+        ),
+    ),
+    (
+        "part-kill",
+        Case::PartFile(Allocation::Prealloc, Durability::Kill, None),
+    ),
+];
 static FILL: [u8; 64 << 10] = [0x5a; 64 << 10];

@@ -57,6 +57,19 @@ pub enum Keep {
     Nothing,
 }
 
+/// Which crash the bytes survive, once they are saved or published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub enum Durability {
+    /// A power cut: the part file, its claims, the target and its name are synced, in that order. The default.
+    #[default]
+    PowerCut,
+    /// A kill of the program only: nothing is synced, so the end need not wait for the disk.
+    ///
+    /// A power cut within about half a minute after publishing may leave the target empty or torn. A resumed part is still
+    /// right: the next run reads and compares everything that is claimed.
+    Kill,
+}
+
 /// How writing starts. Change what differs from [`StartOptions::default`].
 #[derive(Debug, Clone)]
 pub struct StartOptions {
@@ -75,6 +88,8 @@ pub struct StartOptions {
     pub keep: Keep,
     /// A digest to compute beside the transfer. Default: none.
     pub digest: Option<Algorithm>,
+    /// Which crash the bytes survive. Default [`Durability::PowerCut`].
+    pub durability: Durability,
     /// How often what was written is made durable while data arrives. Default 1 s, at least 10 ms.
     pub save_every: Duration,
 }
@@ -88,6 +103,7 @@ impl Default for StartOptions {
             allocation: Allocation::default(),
             keep: Keep::default(),
             digest: None,
+            durability: Durability::default(),
             save_every: Duration::from_secs(1),
         }
     }
@@ -188,6 +204,7 @@ impl Claim {
     /// Outside of a tokio runtime that has its timer enabled.
     pub fn start(mut self, options: StartOptions) -> Result<Writer, Error> {
         let runtime = tokio::runtime::Handle::current();
+        self.disk.durability = options.durability;
         let left = self
             .loaded
             .left
@@ -230,7 +247,7 @@ impl Claim {
     fn start_over(&self, piece_size: u64) -> Result<Segments, Error> {
         // The old claims go for good before the bytes that they speak of.
         if self.disk.remove_control()? {
-            self.disk.sync_directory()?;
+            self.disk.sync_directory_always()?;
         }
         if self.disk.part_len()? > 0 {
             self.disk.set_part_len(0)?;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use crate::claim::Conflict;
+use crate::claim::{Conflict, Durability};
 use crate::part::Part;
 use crate::witness::{Change, Name, Witness};
 use crate::{Error, Layout, control, sys};
@@ -13,6 +13,7 @@ use crate::{Error, Layout, control, sys};
 #[derive(Debug)]
 pub(crate) struct Disk {
     pub(crate) layout: Layout,
+    pub(crate) durability: Durability,
     part: Part,
     witness: Option<Arc<dyn Witness>>,
 }
@@ -28,6 +29,7 @@ impl Disk {
     pub(crate) fn new(layout: Layout, part: Part, witness: Option<Arc<dyn Witness>>) -> Self {
         Self {
             layout,
+            durability: Durability::default(),
             part,
             witness,
         }
@@ -72,10 +74,14 @@ impl Disk {
 
     /// Makes the written bytes of the part, and its length, survive a power cut.
     pub(crate) fn sync_part(&self) -> Result<(), Error> {
+        if self.durability == Durability::Kill {
+            return Ok(());
+        }
         self.make(Change::Sync(Name::Part), || self.part.file.sync_data())
             .map_err(|error| Error::of("sync", &self.layout.part, error))
     }
 
+    /// By what the next run sees that it need not read the part.
     pub(crate) fn fingerprint(&self) -> Result<Option<control::Fingerprint>, Error> {
         Ok(sys::fingerprint(&self.part_metadata()?))
     }
@@ -160,6 +166,9 @@ impl Disk {
     }
 
     pub(crate) fn sync_new_control(&self, file: &ControlFile) -> Result<(), Error> {
+        if self.durability == Durability::Kill {
+            return Ok(());
+        }
         self.make(Change::Sync(Name::ControlNew), || file.file.sync_data())
             .map_err(|error| Error::of("sync", &self.layout.control_new, error))
     }
@@ -202,6 +211,14 @@ impl Disk {
     }
 
     pub(crate) fn sync_directory(&self) -> Result<(), Error> {
+        if self.durability == Durability::Kill {
+            return Ok(());
+        }
+        self.sync_directory_always()
+    }
+
+    /// Also where nothing else is synced: bytes that are kept may be overwritten only when the claims on them are gone.
+    pub(crate) fn sync_directory_always(&self) -> Result<(), Error> {
         self.make(Change::SyncDirectory, || {
             sys::sync_directory(&self.layout.directory)
         })

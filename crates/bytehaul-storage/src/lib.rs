@@ -22,7 +22,9 @@ mod witness;
 mod writer;
 
 pub use budget::{Budget, Buffer};
-pub use claim::{Allocation, Claim, Conflict, Keep, Resume, StartOptions, claim, claim_unless};
+pub use claim::{
+    Allocation, Claim, Conflict, Durability, Keep, Resume, StartOptions, claim, claim_unless,
+};
 pub use control::{Identity, KnownDigest};
 pub use error::{Error, FinishError, is_disk_full};
 pub use layout::Layout;

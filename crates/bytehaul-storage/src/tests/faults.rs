@@ -1,7 +1,7 @@
 //! What a file system that fails or dawdles does to a running download.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +20,7 @@ struct Broken {
     to: usize,
     with: io::ErrorKind,
     seen: AtomicUsize,
+    target: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +31,7 @@ enum Kind {
     Publish,
     SlowWrite,
     PanicAtWrite,
+    TargetAppears,
 }
 
 fn broken(kind: Kind, from: usize, with: io::ErrorKind) -> Arc<Broken> {
@@ -39,15 +41,17 @@ fn broken(kind: Kind, from: usize, with: io::ErrorKind) -> Arc<Broken> {
         to: usize::MAX,
         with,
         seen: AtomicUsize::new(0),
+        target: None,
     })
 }
 
 impl Witness for Broken {
     fn before(&self, change: Change<'_>) -> io::Result<()> {
+        use Change::{Rename, Sync, Write};
         let hit = match (self.kind, change) {
             (
                 Kind::SlowWrite,
-                Change::Write {
+                Write {
                     name: Name::Part, ..
                 },
             ) => {
@@ -55,22 +59,35 @@ impl Witness for Broken {
                 false
             }
             (
+                Kind::TargetAppears,
+                Rename {
+                    to: Name::Target, ..
+                },
+            ) => {
+                // In the last instant, when all looks before the rename are over.
+                std::fs::write(
+                    self.target.as_deref().expect("set by the test"),
+                    "somebody else's",
+                )?;
+                false
+            }
+            (
                 Kind::WritePart | Kind::PanicAtWrite,
-                Change::Write {
+                Write {
                     name: Name::Part, ..
                 },
             )
-            | (Kind::SyncPart, Change::Sync(Name::Part))
+            | (Kind::SyncPart, Sync(Name::Part))
             | (
                 Kind::WriteControl,
-                Change::Write {
+                Write {
                     name: Name::ControlNew,
                     ..
                 },
             )
             | (
                 Kind::Publish,
-                Change::Rename {
+                Rename {
                     to: Name::Target, ..
                 },
             ) => true,
@@ -219,6 +236,29 @@ async fn publishing_can_be_tried_again() {
         writer.finish(None, 10_000).await,
         Err(FinishError::Storage(Error::Closed))
     ));
+}
+
+#[tokio::test]
+async fn the_rename_itself_refuses_to_replace() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("x");
+    let appears = broken(Kind::TargetAppears, 0, io::ErrorKind::Other);
+    let appears = Broken {
+        target: Some(target.clone()),
+        ..Arc::into_inner(appears).unwrap()
+    };
+    let writer = start(&target, &Arc::new(appears), 10_000);
+    submit(&writer, 0, 10_000).await;
+    let refused = writer.finish(None, 10_000).await;
+    assert!(
+        matches!(
+            refused,
+            Err(FinishError::Storage(Error::TargetExists { .. }))
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read(&target).unwrap(), b"somebody else's");
+    assert_eq!(writer.durable(), [0..10_000]);
 }
 
 #[tokio::test]

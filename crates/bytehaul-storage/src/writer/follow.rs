@@ -104,7 +104,7 @@ impl Shared {
             follower.put(hasher, position);
             return self.digest_anew(follower.algorithm, len);
         }
-        let hashed = self.hash(&mut hasher, position, len);
+        let hashed = self.hash(&mut hasher, position, len, &mut Vec::new());
         // Kept, in case publishing fails and is tried again.
         let digest = hasher.clone();
         match hashed {
@@ -117,12 +117,18 @@ impl Shared {
     /// The digest of the first `len` bytes, read from the start.
     pub(super) fn digest_anew(&self, algorithm: Algorithm, len: u64) -> Result<Digest, Error> {
         let mut hasher = Hasher::new(algorithm);
-        self.hash(&mut hasher, 0, len)?;
+        self.hash(&mut hasher, 0, len, &mut Vec::new())?;
         Ok(hasher.finish())
     }
 
-    fn hash(&self, hasher: &mut Hasher, mut at: u64, end: u64) -> Result<(), Error> {
-        let mut buffer = vec![0; CHUNK];
+    fn hash(
+        &self,
+        hasher: &mut Hasher,
+        mut at: u64,
+        end: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        buffer.resize(CHUNK, 0);
         while at < end {
             let wanted = usize::try_from(end - at).unwrap_or(CHUNK).min(CHUNK);
             let chunk = &mut buffer[..wanted];
@@ -144,6 +150,7 @@ fn catch_up(shared: &Arc<Shared>, hasher: Hasher, position: u64) {
     let Some(follower) = &shared.follower else {
         return;
     };
+    let mut buffer = Vec::new();
     let mut working = Some((hasher, position));
     while let Some((mut hasher, position)) = working {
         let end = shared.prefix.load(Ordering::Acquire).min(position + STEP);
@@ -151,7 +158,7 @@ fn catch_up(shared: &Arc<Shared>, hasher: Hasher, position: u64) {
         let hashed = if closed || end <= position {
             Ok(())
         } else {
-            shared.hash(&mut hasher, position, end)
+            shared.hash(&mut hasher, position, end, &mut buffer)
         };
         match hashed {
             Ok(()) if closed => return follower.put(hasher, position),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytehaul_integrity::{crc32c, crc32c_combine};
 
 use super::shared::{Journal, Shared};
+use crate::claim::Durability;
 use crate::control::{self, Contents};
 use crate::disk::Disk;
 use crate::segments::Segment;
@@ -95,7 +96,11 @@ impl Shared {
         };
         if !contents.segments.is_empty() {
             self.sync_part()?;
-            contents.fingerprint = self.disk.fingerprint()?;
+            // What was not synced has to be read.
+            contents.fingerprint = match self.disk.durability {
+                Durability::PowerCut => self.disk.fingerprint()?,
+                Durability::Kill => None,
+            };
         }
         let (bytes, seed) = control::encode(&contents);
         let mut file = self.disk.create_control(&bytes)?;
@@ -148,7 +153,8 @@ impl Shared {
     pub(super) fn save_later(self: &Arc<Self>) {
         let (timed, early) = {
             let mut progress = lock(&self.progress);
-            let early = progress.unsaved >= FLUSH_BYTES && !progress.flushing;
+            let synced = self.disk.durability == Durability::PowerCut;
+            let early = synced && progress.unsaved >= FLUSH_BYTES && !progress.flushing;
             progress.flushing |= early;
             (std::mem::replace(&mut progress.timed, true), early)
         };
