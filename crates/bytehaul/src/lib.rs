@@ -1,3 +1,4 @@
+//! The face of the crate: what of the sessions beneath is public.
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::checksum::Checksum;
+use crate::error::DownloadError;
 
 /// One download: where from, where to, and how.
 ///
@@ -100,6 +101,15 @@ impl DownloadSpec {
             headers: Vec::new(),
             memory_budget: 64 * MIB,
         }
+    }
+
+    /// Checks every field without sending or opening anything, as starting a download does first.
+    ///
+    /// # Errors
+    /// [`DownloadError::InvalidParameter`] with the first field that cannot be used, or the storage error for an
+    /// output path that names a directory by its form.
+    pub fn validate(&self) -> Result<(), DownloadError> {
+        crate::session::check(self.clone())
     }
 
     /// Sets [`output_path`](Self#structfield.output_path).

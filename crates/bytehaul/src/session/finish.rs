@@ -41,13 +41,13 @@ pub(crate) async fn finish(
     }
     let finished = finished.map_err(|error| match error {
         FinishError::Mismatch { expected, got } => DownloadError::ChecksumMismatch {
-            url: arrived.url.clone(),
+            url: job.safe_url.clone(),
             expected,
             actual: got,
         },
         FinishError::Storage(error) => error.into(),
         other => DownloadError::Internal {
-            url: arrived.url.clone(),
+            url: job.safe_url.clone(),
             what: other.to_string(),
         },
     })?;

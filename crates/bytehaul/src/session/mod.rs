@@ -41,6 +41,11 @@ use crate::session::stats::{Meter, Stats};
 use crate::spec::DownloadSpec;
 use crate::stream::DownloadStream;
 
+/// Checks the fields of a spec.
+pub(crate) fn check(spec: DownloadSpec) -> Result<(), DownloadError> {
+    Job::new(spec).map(drop)
+}
+
 /// Starts a download to a file on the current runtime. It ends by itself, and tells `control` how.
 pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
     match Job::new(spec) {

@@ -1,11 +1,11 @@
 //! Before the first byte is written: the claim on the target, what an earlier run left, and the probe, reconciled.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytehaul_schedule::RetryBudget;
-use bytehaul_storage::{Claim, Left};
+use bytehaul_storage::{Claim, Layout, Left};
 use bytehaul_transport::RequestRange;
 
 use crate::error::DownloadError;
@@ -189,7 +189,7 @@ impl Opening<'_> {
         };
         let path = place::automatic(directory, self.source.url(), &probe.headers);
         match held {
-            Some(claim) if claim.layout().target == path => Ok(Settled::Here(claim)),
+            Some(claim) if is_target(&claim, &path) => Ok(Settled::Here(claim)),
             Some(_) | None => place::claim(&path, self.job.overwrite, self.resume)
                 .await
                 .map(Settled::Elsewhere),
@@ -272,6 +272,11 @@ impl Opening<'_> {
         )
         .await
     }
+}
+
+/// Whether `path` names what is claimed; a claim knows its target by its real path.
+fn is_target(claim: &Claim, path: &Path) -> bool {
+    Layout::beside(path).is_ok_and(|layout| layout.target == claim.layout().target)
 }
 
 fn missing(left: &Left, len: u64) -> Vec<Range<u64>> {

@@ -143,6 +143,12 @@ impl Source {
             .clone()
     }
 
+    /// Where the bytes come from, after redirects.
+    pub(crate) fn answered_from(&self) -> SafeUrl {
+        self.learned()
+            .map_or_else(|| self.safe_url.clone(), |url| SafeUrl::from(&url))
+    }
+
     fn learn(&self, url: Option<Url>) {
         *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = url;
     }

@@ -47,7 +47,7 @@ impl Transfer {
                     evidence,
                     length_verified,
                 } => {
-                    let url = job.safe_url.clone();
+                    let url = self.carrier.source.answered_from();
                     return Ok(Arrived {
                         writer,
                         len,
