@@ -35,28 +35,39 @@ impl Part {
         for _ in 0..ATTEMPTS {
             check_target(layout, conflict)?;
             let (file, found) = open(layout)?;
-            let Some(part) = Self::lock(layout, file)? else {
-                continue;
-            };
-            if !part
-                .has_name(&layout.part)
-                .map_err(|error| Error::of("look at", &layout.part, error))?
-            {
-                continue;
+            if let Some(part) = Self::own(layout, conflict, file, found)? {
+                return Ok((part, found));
             }
-            if part.is_shared(layout)? {
-                sys::remove(&layout.part)
-                    .map_err(|error| Error::of("remove", &layout.part, error))?;
-                continue;
-            }
-            // Published by another between our first look and our lock.
-            part.unused.store(found == Found::Made, Ordering::Relaxed);
-            check_target(layout, conflict)?;
-            return Ok((part, found));
         }
         Err(Error::Locked {
             path: layout.target.clone(),
         })
+    }
+
+    /// Locks the opened file. `None` when what was opened is not, or must not be, the part any more.
+    fn own(
+        layout: &Layout,
+        conflict: Conflict,
+        file: File,
+        found: Found,
+    ) -> Result<Option<Self>, Error> {
+        let Some(part) = Self::lock(layout, file)? else {
+            return Ok(None);
+        };
+        if !part
+            .has_name(&layout.part)
+            .map_err(|error| Error::of("look at", &layout.part, error))?
+        {
+            return Ok(None);
+        }
+        if part.is_shared(layout)? {
+            sys::remove(&layout.part).map_err(|error| Error::of("remove", &layout.part, error))?;
+            return Ok(None);
+        }
+        part.unused.store(found == Found::Made, Ordering::Relaxed);
+        // Published by another since our first look, who then let go of the next part's name.
+        check_target(layout, conflict)?;
+        Ok(Some(part))
     }
 
     /// Whether `path` still names this very file.
@@ -213,3 +224,74 @@ fn cannot_lock(error: &io::Error) -> bool {
 
 static HELD: LazyLock<Mutex<HashSet<FileId>>> = LazyLock::new(Mutex::default);
 const ATTEMPTS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(directory: &tempfile::TempDir) -> Layout {
+        Layout::beside(&directory.path().join("x")).unwrap()
+    }
+
+    #[test]
+    fn a_part_that_was_published_before_it_was_locked_is_not_ours() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(&directory);
+        let (file, found) = open(&layout).unwrap();
+        std::fs::rename(&layout.part, &layout.target).unwrap();
+        assert!(
+            Part::own(&layout, Conflict::Overwrite, file, found)
+                .unwrap()
+                .is_none()
+        );
+        // Also when another one has the name by now.
+        std::fs::write(&layout.part, "").unwrap();
+        let (file, found) = open(&layout).unwrap();
+        std::fs::rename(&layout.part, &layout.target).unwrap();
+        std::fs::write(&layout.part, "another").unwrap();
+        assert!(
+            Part::own(&layout, Conflict::Overwrite, file, found)
+                .unwrap()
+                .is_none()
+        );
+        assert!(Part::take(&layout, Conflict::Overwrite).is_ok());
+    }
+
+    #[test]
+    fn a_target_that_appeared_before_the_lock_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(&directory);
+        let (file, found) = open(&layout).unwrap();
+        std::fs::write(&layout.target, "published by another").unwrap();
+        let owned = Part::own(&layout, Conflict::Refuse, file, found);
+        assert!(
+            matches!(owned, Err(Error::TargetExists { .. })),
+            "{owned:?}"
+        );
+        assert!(!layout.part.exists(), "what was made for nothing goes");
+    }
+
+    #[test]
+    fn one_process_locks_a_part_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(&directory);
+        let (part, _) = Part::take(&layout, Conflict::Refuse).unwrap();
+        assert!(matches!(
+            Part::take(&layout, Conflict::Refuse),
+            Err(Error::Locked { .. })
+        ));
+        part.keep();
+        part.release();
+        let (again, found) = Part::take(&layout, Conflict::Refuse).unwrap();
+        assert_eq!(found, Found::Left);
+        drop(part);
+        assert!(
+            matches!(
+                Part::take(&layout, Conflict::Refuse),
+                Err(Error::Locked { .. })
+            ),
+            "released once only"
+        );
+        drop(again);
+    }
+}
