@@ -127,7 +127,7 @@ fn parse_url(text: &str) -> Result<Url, DownloadError> {
     if !matches!(url.scheme(), "http" | "https") {
         let reason = format!(
             "{}: the scheme {} is not http or https",
-            SafeUrl::from(&url),
+            super::shown(text),
             url.scheme()
         );
         return Err(DownloadError::parameter("URL", reason));
