@@ -26,5 +26,5 @@ pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
 pub use crate::outcome::Outcome;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
-pub use crate::spec::{DownloadSpec, FileAllocation, OnRemoteChange, Overwrite};
+pub use crate::spec::{DownloadSpec, Durability, FileAllocation, OnRemoteChange, Overwrite};
 pub use crate::stream::DownloadStream;

@@ -71,6 +71,8 @@ pub struct DownloadSpec {
     /// Further request headers, name and value. They go to the origin of the URL only and are dropped when a
     /// redirect leads to another. Default: none.
     pub headers: Vec<(String, String)>,
+    /// What a finished file and the record of a partial one must survive. Default: a power cut.
+    pub durability: Durability,
     /// Bytes of received data held in memory, at most, between the sockets and the disk. Default 64 MiB; at
     /// least 64 KiB. When the disk is slower than the network, the sockets wait.
     pub memory_budget: u64,
@@ -99,6 +101,7 @@ impl DownloadSpec {
             connect_timeout: None,
             read_timeout: None,
             headers: Vec::new(),
+            durability: Durability::default(),
             memory_budget: 64 * MIB,
         }
     }
@@ -184,6 +187,7 @@ setters! {
     retry_base_delay: Duration,
     max_retry_after: Duration,
     max_download_speed: u64,
+    durability: Durability,
     memory_budget: u64,
 }
 
@@ -211,6 +215,7 @@ impl fmt::Debug for DownloadSpec {
             .field("connect_timeout", &self.connect_timeout)
             .field("read_timeout", &self.read_timeout)
             .field("headers", &headers)
+            .field("durability", &self.durability)
             .field("memory_budget", &self.memory_budget)
             .finish()
     }
@@ -226,6 +231,19 @@ pub enum FileAllocation {
     /// system cannot reserve quickly, the free space is checked and the file is made sparse.
     #[default]
     Prealloc,
+}
+
+/// What a download must survive without losing or falsifying a byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// A power cut: data is synced before anything claims it, and a file before it is at its target. On a slow
+    /// disk the sync of a large file can take as long as its download.
+    #[default]
+    PowerCut,
+    /// A kill of the process, not of the machine: nothing is synced. For caches and containers that a power cut
+    /// takes with it anyway: after one, a published file may be torn.
+    Kill,
 }
 
 /// What happens when the remote file proves to have changed since the transfer began.

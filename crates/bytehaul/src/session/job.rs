@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::error::DownloadError;
-use crate::spec::{DownloadSpec, FileAllocation, OnRemoteChange, Overwrite};
+use crate::spec::{DownloadSpec, Durability, FileAllocation, OnRemoteChange, Overwrite};
 
 /// A checked download.
 pub(crate) struct Job {
@@ -30,6 +30,7 @@ pub(crate) struct Job {
     pub(crate) digest: Option<Digest>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) read_timeout: Option<Duration>,
+    pub(crate) durability: Durability,
     pub(crate) memory: usize,
 }
 
@@ -115,6 +116,7 @@ impl Job {
                 .transpose()?,
             connect_timeout: spec.connect_timeout,
             read_timeout: spec.read_timeout,
+            durability: spec.durability,
             memory,
         })
     }

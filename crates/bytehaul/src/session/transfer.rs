@@ -16,7 +16,7 @@ use crate::session::finish::Arrived;
 use crate::session::job::{Job, Resume};
 use crate::session::open::{self, Kept, Opened};
 use crate::session::sink::Sink;
-use crate::spec::{FileAllocation, OnRemoteChange};
+use crate::spec::{Durability, FileAllocation, OnRemoteChange};
 
 /// A download under way.
 pub(crate) struct Transfer {
@@ -155,6 +155,10 @@ impl Transfer {
                 Kept::Left { .. } => Keep::Left,
             },
             digest: job.digest.map(|digest| digest.algorithm()),
+            durability: match job.durability {
+                Durability::PowerCut => bytehaul_storage::Durability::PowerCut,
+                Durability::Kill => bytehaul_storage::Durability::Kill,
+            },
             ..StartOptions::default()
         }
     }
