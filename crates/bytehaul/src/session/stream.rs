@@ -50,7 +50,9 @@ pub(crate) async fn stream(
         done: RangeSet::default(),
         piece_size: job
             .piece_size
-            .unwrap_or_else(|| automatic_piece(identity.len)),
+            .unwrap_or_else(|| automatic_piece(identity.len))
+            // The window is never less than a piece, and must stay less than the budget.
+            .min(job.memory as u64 / 8),
         // With a third of the budget in buffers being filled, half of it may wait for bytes before it, and the
         // worker that fetches those never lacks a buffer.
         window: Some(job.memory as u64 / 2),
