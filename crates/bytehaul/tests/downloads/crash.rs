@@ -10,11 +10,11 @@ use bytehaul_testkit::{Behaviour, Object};
 
 use crate::common::{Bed, MIB, downloader, ended, quick, received};
 
-const LEN: u64 = 8 * MIB;
-const RATE: u64 = 8 * MIB;
+const LEN: u64 = 6 * MIB;
+const RATE: u64 = 4 * MIB;
 
-/// Bytes that may be on their way when a run is killed: in buffers for 20 ms, in sockets, in the tail race.
-const LOST_AT_MOST: u64 = 3 * MIB / 2;
+/// Bytes that may be on their way when a run is killed, in buffers and sockets: half a second of them, on a busy machine.
+const LOST_AT_MOST: u64 = RATE / 2;
 
 fn object() -> Object {
     Object::random(1, LEN)

@@ -88,7 +88,7 @@ async fn another_url_is_another_file() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_complete_part_of_another_url_is_not_published() {
     let (one, other) = (Object::random(1, LEN), Object::random(2, LEN));
-    let bed = Bed::serving(&one.behaviour(Behaviour::new().total_rate(32 * MIB)));
+    let bed = Bed::serving(&one.behaviour(Behaviour::new().total_rate(8 * MIB)));
     bed.server.serve("/g", other.clone());
     let handle = bed.start(bed.spec().max_connections(4));
     received(&handle, MIB).await;

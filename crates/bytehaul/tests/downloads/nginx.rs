@@ -9,7 +9,7 @@ use bytehaul_testkit::nginx::Nginx;
 use bytehaul_testkit::{Object, check_file};
 use tempfile::TempDir;
 
-use crate::common::{MIB, downloader, ended, quick, received};
+use crate::common::{MIB, downloader, ended, eventually, quick, received};
 
 const LEN: u64 = 6 * MIB;
 
@@ -137,6 +137,7 @@ async fn a_small_file_is_one_request() {
     let Some(real) = Real::start() else { return };
     real.completes(real.spec("/files/f.bin").min_split_size(10 * MIB))
         .await;
+    eventually("the log", || !real.nginx.access_log().is_empty()).await;
     let log = real.nginx.access_log();
     assert_eq!(log.len(), 1, "{log:?}");
     assert!(log[0].starts_with("GET /files/f.bin 206"), "{log:?}");
@@ -183,13 +184,13 @@ async fn statuses() {
             Some(status),
             "{error:?}"
         );
-        let asked = real
-            .nginx
-            .access_log()
-            .iter()
-            .filter(|line| line.contains(location))
-            .count();
-        assert_eq!(asked, requests, "{location}");
+        // A request is logged when it is over, which may be after its answer was read.
+        let asked = || {
+            let log = real.nginx.access_log();
+            log.iter().filter(|line| line.contains(location)).count()
+        };
+        eventually("the log", || asked() >= requests).await;
+        assert_eq!(asked(), requests, "{location}");
     }
 }
 

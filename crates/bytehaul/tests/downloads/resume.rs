@@ -209,7 +209,7 @@ async fn stopping_while_the_resume_is_connecting_costs_nothing() {
 async fn with_all_pieces_there_no_server_is_needed() {
     let mut bed = Bed::serving(&object());
     bed.server
-        .behave("/f", Behaviour::new().total_rate(32 * MIB));
+        .behave("/f", Behaviour::new().total_rate(16 * MIB));
     let handle = bed.start(bed.spec().max_connections(4));
     received(&handle, MIB).await;
     // Somebody else takes the name, so that the whole file cannot be published.
