@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytehaul::{
-    Checksum, DownloadSpec, Downloader, DownloaderBuilder, FileAllocation, Overwrite, SafeUrl,
+    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation, Overwrite,
+    SafeUrl,
 };
 use http::{HeaderName, HeaderValue};
 use url::Url;
@@ -213,7 +214,13 @@ fn job(url: String, template: &DownloadSpec, proxies: &ProxyVariables) -> Result
     }
     let mut spec = template.clone();
     spec.url = url;
-    Ok(Job { url: shown, spec })
+    match spec.validate() {
+        Err(error) if error.kind() == ErrorKind::Parameter => {
+            Err(UsageError::new(error.to_string()))
+        }
+        // What is wrong with this machine belongs to that one file.
+        Ok(()) | Err(_) => Ok(Job { url: shown, spec }),
+    }
 }
 
 fn http_url(text: &str) -> Result<Url, UsageError> {
