@@ -52,9 +52,9 @@ async fn stopping_in_the_middle_drops_the_requests_in_flight() {
         received(&handle, MIB).await;
         at_once(async {
             if cancel {
-                handle.cancel().await
+                handle.cancel().await;
             } else {
-                handle.pause().await
+                handle.pause().await;
             }
         })
         .await;
@@ -94,7 +94,7 @@ async fn dropping_the_last_handle_stops_and_keeps() {
     let outcome = loop {
         match bed.fetch(bed.spec()).await {
             Err(error) if error.code() == 126 && Instant::now() < deadline => {
-                tokio::time::sleep(Duration::from_millis(10)).await
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
             result => break result.expect("goes on"),
         }

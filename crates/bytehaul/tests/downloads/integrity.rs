@@ -206,7 +206,8 @@ fn edit(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_control_file_that_cannot_be_believed_is_discarded() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 7] = [
+    type Damage = (&'static str, fn(&mut Vec<u8>));
+    let damages: [Damage; 7] = [
         ("empty", Vec::clear),
         ("half", |bytes| bytes.truncate(bytes.len() / 2)),
         ("zeros", |bytes| bytes.fill(0)),
@@ -255,7 +256,7 @@ async fn bytes_of_the_part_file_that_are_not_what_was_written_are_fetched_again(
     assert!(resumed > 0, "the pieces around it are still good");
     damaged("zeros", |bed| edit(&bed.part(), |bytes| bytes.fill(0))).await;
     damaged("cut off", |bed| {
-        edit(&bed.part(), |bytes| bytes.truncate(bytes.len() / 3))
+        edit(&bed.part(), |bytes| bytes.truncate(bytes.len() / 3));
     })
     .await;
 }

@@ -44,7 +44,7 @@ async fn refusals_above_two_requests_at_once() {
 async fn refusals_above_two_connections() {
     for excess in [Excess::Reset, Excess::Close] {
         refused(&format!("{excess:?}"), |bed| {
-            bed.server.limit_connections(Some((2, excess)))
+            bed.server.limit_connections(Some((2, excess)));
         })
         .await;
     }

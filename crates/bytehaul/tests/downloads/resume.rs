@@ -189,9 +189,9 @@ async fn stopping_while_the_resume_is_connecting_costs_nothing() {
         let handle = bed.start(bed.spec());
         eventually("a request", || !bed.server.requests().is_empty()).await;
         if cancel {
-            handle.cancel().await
+            handle.cancel().await;
         } else {
-            handle.pause().await
+            handle.pause().await;
         }
         ended(&handle).await.expect_err("stopped");
         bed.is_kept();

@@ -26,9 +26,8 @@ async fn read(mut body: DownloadStream) -> (Vec<u8>, Option<DownloadError>) {
         }
         None
     };
-    let error = match tokio::time::timeout(Duration::from_secs(15), read).await {
-        Ok(error) => error,
-        Err(_) => panic!("hangs after {} bytes: {:?}", bytes.len(), body.handle()),
+    let Ok(error) = tokio::time::timeout(Duration::from_secs(15), read).await else {
+        panic!("hangs after {} bytes: {:?}", bytes.len(), body.handle());
     };
     (bytes, error)
 }
