@@ -183,11 +183,7 @@ impl DownloaderBuilder {
             client = client.dns_servers(self.dns_servers);
         }
         if !self.extra_roots.is_empty() {
-            client = client.tls(
-                self.extra_roots
-                    .iter()
-                    .fold(Tls::new(), |tls, pem| tls.add_roots_pem(pem)),
-            );
+            client = client.tls(self.extra_roots.iter().fold(Tls::new(), Tls::add_roots_pem));
         }
         let client = client.build().map_err(|source| DownloadError::Client {
             source: Arc::new(source),

@@ -63,13 +63,15 @@ pub enum DownloadError {
     },
     /// The server's answer cannot be used: a range that is not the one asked for, an encoding that was not
     /// asked for, a length that contradicts itself.
-    #[error("{url} sent {what}")]
+    #[error("{url} sent {what}{}", after(*.retries))]
     #[non_exhaustive]
     BadResponse {
         /// The URL, redacted.
         url: SafeUrl,
         /// What was wrong with it.
         what: String,
+        /// Retries in a row that did not help.
+        retries: u32,
     },
     /// The remote file changed and the transfer could not, or was not to, begin again.
     #[error("{url} changed during the transfer: {what}")]
@@ -114,6 +116,7 @@ impl DownloadError {
             Self::Client { .. } => ErrorKind::Parameter,
             Self::Network { source, .. } if is_callers_fault(source.kind()) => ErrorKind::Parameter,
             Self::Network { .. } => ErrorKind::Network,
+            Self::BadResponse { retries: 1.., .. } => ErrorKind::Network,
             Self::Status { status, .. } if is_transient(*status) => ErrorKind::Network,
             Self::Status { .. } | Self::BadResponse { .. } => ErrorKind::Server,
             Self::RemoteChanged { .. } => ErrorKind::RemoteChanged,

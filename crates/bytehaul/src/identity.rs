@@ -86,23 +86,32 @@ impl Identity {
             digests: stored
                 .digests
                 .iter()
-                .filter_map(|known| known.digest())
+                .filter_map(bytehaul_storage::KnownDigest::digest)
                 .collect(),
         }
     }
 
     /// The form in which a control file holds it.
     pub(crate) fn to_stored(&self) -> bytehaul_storage::Identity {
-        let mut stored = bytehaul_storage::Identity::default();
-        stored.url = self.url.clone();
-        stored.etag = self.etag.as_ref().map(ToString::to_string);
-        stored.last_modified = self.last_modified.clone();
-        stored.digests = self
-            .digests
-            .iter()
-            .map(bytehaul_storage::KnownDigest::from)
-            .collect();
-        stored
+        bytehaul_storage::Identity {
+            url: self.url.clone(),
+            len: self.len,
+            etag: self.etag.as_ref().map(ToString::to_string),
+            last_modified: self.last_modified.clone(),
+            digests: self
+                .digests
+                .iter()
+                .map(bytehaul_storage::KnownDigest::from)
+                .collect(),
+        }
+    }
+
+    /// What an answer without validators can be compared with.
+    pub(crate) fn only_length(&self) -> Self {
+        Self {
+            len: self.len,
+            ..Self::default()
+        }
     }
 
     /// Compares an answer with what is known. The URL is not compared: redirects and mirrors change it.

@@ -89,12 +89,7 @@ impl ProgressSnapshot {
 ///
 /// A slow reader misses intermediate snapshots, never the last. Dropping it has no effect on the download.
 pub struct ProgressStream {
-    next: Pin<
-        Box<
-            dyn Future<Output = (Option<ProgressSnapshot>, watch::Receiver<ProgressSnapshot>)>
-                + Send,
-        >,
-    >,
+    next: Pin<Box<dyn Future<Output = Changed> + Send>>,
     ended: bool,
 }
 
@@ -134,9 +129,10 @@ impl std::fmt::Debug for ProgressStream {
     }
 }
 
-async fn changed(
-    mut receiver: watch::Receiver<ProgressSnapshot>,
-) -> (Option<ProgressSnapshot>, watch::Receiver<ProgressSnapshot>) {
+/// The next snapshot if there is one, and the receiver to wait for the one after it.
+type Changed = (Option<ProgressSnapshot>, watch::Receiver<ProgressSnapshot>);
+
+async fn changed(mut receiver: watch::Receiver<ProgressSnapshot>) -> Changed {
     // A change that was not seen yet is reported even after the sender is gone, so the terminal one is never lost.
     let snapshot = match receiver.changed().await {
         Ok(()) => Some(receiver.borrow_and_update().clone()),

@@ -117,6 +117,11 @@ fn part(headers: &HeaderMap, body_len: Option<u64>) -> Answer {
             };
         }
     };
+    if total.is_some_and(|total| total > MOST_BYTES) {
+        return Answer::Unusable {
+            what: "a length that no file can have".into(),
+        };
+    }
     let len = range.end - range.start;
     match body_len {
         Some(body) if body != len => Answer::Unreliable {
@@ -125,6 +130,9 @@ fn part(headers: &HeaderMap, body_len: Option<u64>) -> Answer {
         Some(_) | None => Answer::Part { range, total },
     }
 }
+
+/// File offsets are signed.
+const MOST_BYTES: u64 = i64::MAX as u64;
 
 fn unsatisfied_total(headers: &HeaderMap) -> Option<u64> {
     match ContentRange::of(headers)?.ok()? {
@@ -142,7 +150,7 @@ fn foreign_encoding(headers: &HeaderMap) -> Option<String> {
     (!plain).then(|| {
         text.chars()
             .take(32)
-            .filter(|c| c.is_ascii_graphic())
+            .filter(char::is_ascii_graphic)
             .collect()
     })
 }
@@ -217,6 +225,11 @@ mod tests {
         );
         check(206, "content-range: bytes 9-5/20", "unreliable");
         check(206, "content-range: bytes 5-9/7", "unreliable");
+        check(
+            206,
+            "content-range: bytes 0-9/18446744073709551615",
+            "unusable",
+        );
         check(
             206,
             "content-type: multipart/byteranges; boundary=x | content-range: bytes 5-9/20",

@@ -126,6 +126,13 @@ impl DownloadStream {
     }
 }
 
+impl Drop for DownloadStream {
+    fn drop(&mut self) {
+        // Nobody reads any more, whoever else may hold the handle.
+        drop(self.handle.cancel());
+    }
+}
+
 impl Stream for DownloadStream {
     type Item = Result<Bytes, DownloadError>;
 

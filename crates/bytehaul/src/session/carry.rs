@@ -16,7 +16,7 @@ use crate::session::job::{Connections, Job};
 use crate::session::open::Kept;
 use crate::session::probe::{Kind, Probe};
 use crate::session::ranged::{self, Driver};
-use crate::session::sequential::{self, Ranges, Sequential, Stream};
+use crate::session::sequential::{self, Held, Ranges, Sequential, Shape, Stream};
 use crate::session::sink::Sink;
 use crate::session::source::Source;
 use crate::session::stats::Stats;
@@ -111,6 +111,7 @@ impl Carrier {
                     body: probe.body,
                     start: there,
                     skip: there,
+                    shape: Shape::Whole,
                 };
                 self.sequential(ground, known, Some(stream), Ranges::Tried)
                     .await
@@ -193,7 +194,16 @@ impl Carrier {
         let sequential = Sequential {
             source: Arc::clone(&self.source),
             intake: self.intake(ground.sink),
-            evidence: known.evidence(Evidence::SingleResponse),
+            evidence: known.evidence(if ground.done.is_empty() {
+                Evidence::SingleResponse
+            } else {
+                known.identity.best()
+            }),
+            held: if ground.done.is_empty() {
+                Held::Nothing
+            } else {
+                Held::Something
+            },
             known: known.identity,
             retry: known.retry,
             ranges,

@@ -1,6 +1,7 @@
 //! The life of one download: runs its parts, listens for the caller's wish to stop, reports, and isolates panics.
 
 mod carry;
+mod compared;
 mod finish;
 mod intake;
 mod job;
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 use bytehaul_storage::Writer;
 use bytehaul_transport::SafeUrl;
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::JoinError;
 
 use crate::downloader::Shared;
@@ -94,6 +95,7 @@ fn supervise<F>(
     let session = Arc::new(Session {
         stats: Arc::new(Stats::new(Instant::now())),
         active: Mutex::new(None),
+        gate: Arc::default(),
     });
     let mut work = tokio::spawn(work(Arc::clone(&session), stop));
     tokio::spawn(async move {
@@ -107,7 +109,7 @@ fn supervise<F>(
         };
         let ended = match ended {
             Ok(ended) => ended,
-            Err(error) => Err(panicked(&url, error)),
+            Err(error) => Err(keep(&session, panicked(&url, error)).await),
         };
         session.stats.set_state(match &ended {
             Ok(_) => DownloadState::Completed,
@@ -126,9 +128,19 @@ pub(crate) struct Session {
     stats: Arc<Stats>,
     /// The writer of the part file, once there is one: what a stop has to save.
     active: Mutex<Option<Writer>>,
+    /// Held by blocking work on the target, so that a stop can wait for what it cannot interrupt.
+    gate: Arc<RwLock<()>>,
 }
 
 impl Session {
+    /// Runs blocking work on the target. When the caller stops waiting, what comes of it is dropped, and the gate
+    /// opens only after that.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let guard = Arc::clone(&self.gate).read_owned().await;
+        let (value, _guard) = blocking(move || (work(), guard)).await;
+        value
+    }
+
     fn set_active(&self, writer: Option<Writer>) {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = writer;
     }
@@ -199,9 +211,11 @@ async fn run_stream(
     reader: mpsc::UnboundedSender<Bytes>,
 ) -> Result<Outcome, DownloadError> {
     let carrier = carry::Carrier::new(&shared, job, Arc::clone(&session.stats));
+    let gone = reader.clone();
     let streamed = tokio::select! {
         biased;
         why = stopped(stop) => return Err(why),
+        () = gone.closed() => return Err(DownloadError::Cancelled),
         streamed = stream::stream(&session, &carrier, reader) => streamed?,
     };
     Ok(session.outcome(streamed, carrier.job.safe_url.clone()))
@@ -224,6 +238,8 @@ async fn stopped(mut stop: watch::Receiver<Stop>) -> DownloadError {
 
 /// Saves what has arrived, gives the target free, and returns the error that ended the transfer.
 async fn keep(session: &Session, error: DownloadError) -> DownloadError {
+    // Whatever still works on the target when the transfer was dropped: afterwards nothing holds it.
+    let _idle = session.gate.write().await;
     let Some(writer) = session.active() else {
         return error;
     };

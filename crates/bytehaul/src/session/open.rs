@@ -10,6 +10,8 @@ use bytehaul_transport::RequestRange;
 
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity, Verdict};
+use crate::session::Session;
+use crate::session::compared;
 use crate::session::job::{Connections, Job, Place, Resume};
 use crate::session::overlap::{self, Overlap};
 use crate::session::place;
@@ -37,16 +39,19 @@ pub(crate) enum Kept {
 
 /// Claims the target and asks the first request, until it is clear what to write.
 pub(crate) async fn open(
+    session: &Session,
     job: &Job,
     source: &Source,
     resume: Resume,
     retry: &mut RetryBudget,
 ) -> Result<Opened, DownloadError> {
     let mut opening = Opening {
+        session,
         job,
         source,
         resume,
-        doubts: 0,
+        waits: compared::DOUBT_WAITS.iter(),
+        moved: false,
     };
     let mut held = opening.claim_early().await?;
     loop {
@@ -56,7 +61,7 @@ pub(crate) async fn open(
         {
             let claim = held.expect("what is left was found by a claim");
             let kept = Kept::Left {
-                evidence: Evidence::SingleResponse,
+                evidence: left.identity.best(),
             };
             return Ok(Opened {
                 claim,
@@ -91,17 +96,32 @@ pub(crate) async fn open(
                     probe: Some(probe),
                 });
             }
+            Settled::Elsewhere(_) if opening.moved => {
+                let what = "another file name in each answer".into();
+                return Err(DownloadError::BadResponse {
+                    url: job.safe_url.clone(),
+                    what,
+                    retries: 0,
+                });
+            }
             // The server's own name leads to a part file: ask again, for what that one lacks.
-            Settled::Elsewhere(claim) => held = Some(claim),
+            Settled::Elsewhere(claim) => {
+                opening.moved = true;
+                held = Some(claim);
+            }
         }
     }
 }
 
 struct Opening<'a> {
+    session: &'a Session,
     job: &'a Job,
     source: &'a Source,
     resume: Resume,
-    doubts: u32,
+    /// How often it may still be asked again about another validator.
+    waits: std::slice::Iter<'static, Duration>,
+    /// Whether the server has named another file than the likely one already.
+    moved: bool,
 }
 
 /// What an earlier run left, as far as it may be used.
@@ -130,16 +150,18 @@ impl Opening<'_> {
     /// at, since the server may name another: what is wrong with it is said when the name is certain.
     async fn claim_early(&self) -> Result<Option<Claim>, DownloadError> {
         match &self.job.place {
-            Place::Named(path) => place::claim(path, self.job.overwrite, self.resume)
+            Place::Named(path) => place::claim(self.session, path, self.job.overwrite, self.resume)
                 .await
                 .map(Some),
             Place::Automatic { directory } => {
                 let Some(path) = place::likely(directory, self.source.url()) else {
                     return Ok(None);
                 };
-                Ok(place::claim(&path, self.job.overwrite, self.resume)
-                    .await
-                    .ok())
+                Ok(
+                    place::claim(self.session, &path, self.job.overwrite, self.resume)
+                        .await
+                        .ok(),
+                )
             }
         }
     }
@@ -190,7 +212,7 @@ impl Opening<'_> {
         let path = place::automatic(directory, self.source.url(), &probe.headers);
         match held {
             Some(claim) if is_target(&claim, &path) => Ok(Settled::Here(claim)),
-            Some(_) | None => place::claim(&path, self.job.overwrite, self.resume)
+            Some(_) | None => place::claim(self.session, &path, self.job.overwrite, self.resume)
                 .await
                 .map(Settled::Elsewhere),
         }
@@ -200,13 +222,12 @@ impl Opening<'_> {
     /// fetch of a file that several may share.
     fn wanted(&self, left: Option<&Usable>) -> RequestRange {
         let alone = self.job.connections == Connections::AtMost(1);
-        let share = self.job.min_split.clamp(PROBE_LEAST, PROBE_MOST);
+        let share = probe::share(self.job);
         let gap = left.and_then(|left| Some((left.missing.first()?, left.overlap.start)));
         match gap {
             Some((gap, start)) if alone => RequestRange::Span(start..gap.end),
             Some((gap, start)) => RequestRange::Span(start..gap.end.min(gap.start + share)),
-            None if alone => RequestRange::From(0),
-            None => RequestRange::Span(0..share),
+            None => probe::beginning(self.job),
         }
     }
 
@@ -222,20 +243,19 @@ impl Opening<'_> {
                     Ok(Overlap::Equal) => return Ok(Reconciled::Kept(evidence)),
                     Ok(Overlap::Differs) => "bytes that are there already differ".into(),
                     Err(trouble) => {
-                        probe::wait(trouble, retry).await?;
+                        probe::wait(&probe.url, trouble, retry).await?;
                         return Ok(Reconciled::AskAgain);
                     }
                 }
             }
             Verdict::Same(_) => "an earlier run downloaded another URL to this target".into(),
-            Verdict::Doubt(what) => {
-                self.doubts += 1;
-                if self.doubts <= MAX_DOUBTS {
-                    tokio::time::sleep(DOUBT_WAIT * self.doubts).await;
+            Verdict::Doubt(what) => match self.waits.next() {
+                Some(wait) => {
+                    tokio::time::sleep(*wait).await;
                     return Ok(Reconciled::AskAgain);
                 }
-                what
-            }
+                None => what,
+            },
             Verdict::Changed(what) => what,
         };
         match self.job.on_change {
@@ -260,8 +280,7 @@ impl Opening<'_> {
             return Ok(Overlap::Equal);
         }
         if range.end <= left.overlap.end {
-            let what = "fewer bytes than were asked for".into();
-            return Err(Trouble::unusable(&probe.url, what));
+            return Err(Trouble::short(&probe.url));
         }
         range.start = left.overlap.end;
         overlap::compare(
@@ -293,11 +312,3 @@ fn missing(left: &Left, len: u64) -> Vec<Range<u64>> {
     }
     missing
 }
-
-/// The first request is never smaller than what a small file has, nor larger than one connection's fair share.
-const PROBE_LEAST: u64 = 1024 * 1024;
-const PROBE_MOST: u64 = 16 * 1024 * 1024;
-
-/// Answers with another validator before it is a change.
-const MAX_DOUBTS: u32 = 4;
-const DOUBT_WAIT: Duration = Duration::from_millis(100);

@@ -7,7 +7,6 @@ use std::path::Path;
 use bytehaul_transport::{Body, SafeUrl};
 use bytes::BufMut;
 
-use crate::error::DownloadError;
 use crate::session::trouble::Trouble;
 
 /// What the comparison gives.
@@ -47,10 +46,7 @@ pub(crate) async fn compare(
             .await
             .map_err(|error| Trouble::transport(url, error))?;
         if count == 0 {
-            return Err(Trouble::Fatal(DownloadError::BadResponse {
-                url: url.clone(),
-                what: "fewer bytes than it announced".into(),
-            }));
+            return Err(Trouble::short(url));
         }
     }
     Ok(if sent == there {
@@ -75,16 +71,18 @@ const LENGTH: u64 = 16 * 1024;
 mod tests {
     use super::*;
 
-    fn check(gap: Range<u64>, durable: &[Range<u64>], expected: Range<u64>) {
-        assert_eq!(before(&gap, durable), expected);
+    fn check(gap: Range<u64>, durable: &[(u64, u64)], expected: Range<u64>) {
+        let durable: Vec<_> = durable.iter().map(|&(start, end)| start..end).collect();
+        assert_eq!(before(&gap, &durable), expected);
     }
 
     #[test]
     fn only_bytes_right_before_the_gap_are_compared() {
+        let gap = 100_000..200_000;
         check(0..10, &[], 0..0);
-        check(5..10, &[0..5], 0..5);
-        check(100_000..200_000, &[0..100_000], 100_000 - LENGTH..100_000);
-        check(100_000..200_000, &[0..50, 99_000..100_000], 99_000..100_000);
-        check(100_000..200_000, &[0..50], 100_000..100_000);
+        check(5..10, &[(0, 5)], 0..5);
+        check(gap.clone(), &[(0, 100_000)], 100_000 - LENGTH..100_000);
+        check(gap.clone(), &[(0, 50), (99_000, 100_000)], 99_000..100_000);
+        check(gap, &[(0, 50)], 100_000..100_000);
     }
 }

@@ -11,11 +11,13 @@ use http::HeaderMap;
 use url::Url;
 
 use crate::error::DownloadError;
+use crate::session::Session;
 use crate::session::job::Resume;
 use crate::spec::Overwrite;
 
 /// Locks the target and looks at what an earlier run left there.
 pub(crate) async fn claim(
+    session: &Session,
     path: &Path,
     overwrite: Overwrite,
     resume: Resume,
@@ -31,7 +33,9 @@ pub(crate) async fn claim(
         Resume::Never => bytehaul_storage::Resume::Ignore,
         Resume::Proven | Resume::Trusting => bytehaul_storage::Resume::Continue,
     };
-    let claimed = super::blocking(move || claim_unless(&path, conflict, resume, &stopped)).await;
+    let claimed = session
+        .blocking(move || claim_unless(&path, conflict, resume, &stopped))
+        .await;
     Ok(claimed?)
 }
 

@@ -10,6 +10,7 @@ use http::HeaderMap;
 use crate::error::DownloadError;
 use crate::identity::Identity;
 use crate::response::Answer;
+use crate::session::job::{Connections, Job};
 use crate::session::source::Source;
 use crate::session::trouble::{Trouble, after_retries};
 
@@ -47,7 +48,7 @@ pub(crate) async fn probe(
         let reply = match source.ask(wanted.clone()).await {
             Ok(reply) => reply,
             Err(trouble) => {
-                wait(trouble, retry).await?;
+                wait(source.safe_url(), trouble, retry).await?;
                 continue;
             }
         };
@@ -67,11 +68,26 @@ pub(crate) async fn probe(
             Answer::Unsatisfiable { .. } => Err("416 for a range that should be there".into()),
             Answer::Unreliable { what } => Err(what),
             Answer::Later { status, after } => {
-                wait(Trouble::later(&reply.url, status, after), retry).await?;
+                wait(
+                    source.safe_url(),
+                    Trouble::later(&reply.url, status, after),
+                    retry,
+                )
+                .await?;
                 continue;
             }
-            Answer::Refused { status } => return Err(fatal(Trouble::refused(&reply.url, status))),
-            Answer::Unusable { what } => return Err(fatal(Trouble::unusable(&reply.url, what))),
+            Answer::Refused { status } => {
+                return Err(fatal(
+                    source.safe_url(),
+                    Trouble::refused(&reply.url, status),
+                ));
+            }
+            Answer::Unusable { what } => {
+                return Err(fatal(
+                    source.safe_url(),
+                    Trouble::unusable(&reply.url, what),
+                ));
+            }
         };
         match kind {
             Ok(kind) => {
@@ -91,7 +107,12 @@ pub(crate) async fn probe(
                     url,
                 });
             }
-            Err(what) if plain => return Err(fatal(Trouble::unusable(&reply.url, what))),
+            Err(what) if plain => {
+                return Err(fatal(
+                    source.safe_url(),
+                    Trouble::unusable(&reply.url, what),
+                ));
+            }
             Err(what) => {
                 tracing::debug!(url = %reply.url, what, "no use of ranges, the whole file is asked for");
                 wanted = RequestRange::Whole;
@@ -101,9 +122,13 @@ pub(crate) async fn probe(
 }
 
 /// Waits as long as the trouble asks for, or says that it is final.
-pub(crate) async fn wait(trouble: Trouble, retry: &mut RetryBudget) -> Result<(), DownloadError> {
+pub(crate) async fn wait(
+    url: &SafeUrl,
+    trouble: Trouble,
+    retry: &mut RetryBudget,
+) -> Result<(), DownloadError> {
     let Trouble::Retry { failure, error } = trouble else {
-        return Err(fatal(trouble));
+        return Err(fatal(url, trouble));
     };
     match retry.on_failure(failure) {
         Retry::Retry(after) => {
@@ -115,13 +140,31 @@ pub(crate) async fn wait(trouble: Trouble, retry: &mut RetryBudget) -> Result<()
     }
 }
 
-fn fatal(trouble: Trouble) -> DownloadError {
+fn fatal(url: &SafeUrl, trouble: Trouble) -> DownloadError {
     match trouble {
         Trouble::Fatal(error) | Trouble::Retry { error, .. } => error,
         Trouble::Unreliable(what) | Trouble::Doubt(what) | Trouble::Changed(what) => {
-            unreachable!("a probe compares nothing: {what}")
+            DownloadError::BadResponse {
+                url: url.clone(),
+                what,
+                retries: 0,
+            }
         }
     }
+}
+
+/// What the first request for a file asks for: not much more than one connection should fetch of a file that
+/// several may share, or everything when there is one connection only.
+pub(crate) fn beginning(job: &Job) -> RequestRange {
+    match job.connections {
+        Connections::AtMost(1) => RequestRange::From(0),
+        Connections::AtMost(_) | Connections::Automatic => RequestRange::Span(0..share(job)),
+    }
+}
+
+/// Bytes that the first connection fetches before others may take part.
+pub(crate) fn share(job: &Job) -> u64 {
+    job.min_split.clamp(LEAST, MOST)
 }
 
 fn first(wanted: &RequestRange) -> u64 {
@@ -131,3 +174,7 @@ fn first(wanted: &RequestRange) -> u64 {
         RequestRange::Span(span) => span.start,
     }
 }
+
+/// The first request is never smaller than what a small file has, nor larger than one connection's fair share.
+const LEAST: u64 = 1024 * 1024;
+const MOST: u64 = 16 * 1024 * 1024;

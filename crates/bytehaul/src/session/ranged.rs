@@ -38,7 +38,8 @@ pub(crate) struct Driver {
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     evidence: Evidence,
-    doubts: Doubts,
+    /// When an answer was last found to be of the known version.
+    accepted: Instant,
     unreliable: u32,
     failures: u32,
     last_error: Option<DownloadError>,
@@ -70,7 +71,7 @@ impl Driver {
             reports,
             reporter,
             evidence,
-            doubts: Doubts::default(),
+            accepted: Instant::now(),
             unreliable: 0,
             failures: 0,
             last_error: None,
@@ -89,8 +90,14 @@ impl Driver {
         }
     }
 
-    /// Runs to the end.
+    /// Runs to the end. No worker is left when it returns, so what follows cannot race a late write.
     pub(crate) async fn run(mut self) -> Result<End, DownloadError> {
+        let end = self.drive().await;
+        self.tasks.shutdown().await;
+        end
+    }
+
+    async fn drive(&mut self) -> Result<End, DownloadError> {
         let sink = Arc::clone(&self.shared.intake.sink);
         let failed = sink.failed();
         tokio::pin!(failed);
@@ -148,7 +155,7 @@ impl Driver {
                     self.publish();
                     return Ok(Some(End::Complete(self.evidence)));
                 }
-                Action::Fail { .. } => return self.give_up().map(Some),
+                Action::Fail { .. } => return Err(self.give_up()),
                 _ => (),
             }
         }
@@ -166,7 +173,7 @@ impl Driver {
             } => {
                 if self.leases.contains_key(&id) {
                     self.evidence = self.evidence.max(evidence);
-                    self.doubts = Doubts::default();
+                    self.accepted = now;
                     self.scheduler
                         .handle(now, Event::Accepted { lease: id, latency });
                 }
@@ -213,12 +220,11 @@ impl Driver {
         let failure = match trouble {
             Trouble::Fatal(error) => return Err(error),
             Trouble::Changed(what) => return Ok(Some(End::Changed(what))),
-            Trouble::Doubt(what) => {
-                if self.doubts.add(now, what.clone()) {
-                    return Ok(Some(End::Changed(what)));
-                }
-                Failure::new(Class::Transient)
+            // One worker has asked often enough; but while others see the known validator, it wobbles.
+            Trouble::Doubt(what) if now.duration_since(self.accepted) > LONG_DOUBT => {
+                return Ok(Some(End::Changed(what)));
             }
+            Trouble::Doubt(_) => Failure::new(Class::Transient),
             Trouble::Unreliable(what) => {
                 self.unreliable += 1;
                 if self.unreliable > MAX_UNRELIABLE {
@@ -302,44 +308,25 @@ impl Driver {
         stats.set_connections(u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
     }
 
-    fn give_up(&mut self) -> Result<End, DownloadError> {
-        if let Some(what) = self.doubts.last.take() {
-            return Ok(End::Changed(what));
-        }
+    fn give_up(&mut self) -> DownloadError {
         let url = self.shared.source.safe_url().clone();
         let error = self.last_error.take().unwrap_or_else(|| {
             let what = "answers to ranges that cannot be used".into();
-            DownloadError::BadResponse { url, what }
+            DownloadError::BadResponse {
+                url,
+                what,
+                retries: 0,
+            }
         });
-        Err(after_retries(error, self.failures.saturating_sub(1)))
-    }
-}
-
-/// Answers with another validator since the last one with the known one.
-#[derive(Debug, Default)]
-struct Doubts {
-    count: u32,
-    since: Option<Instant>,
-    last: Option<String>,
-}
-
-impl Doubts {
-    /// Adds one, and says whether it is a change by now. A server that wobbles shows the known validator again
-    /// before long, even when several workers have asked at the same moment.
-    fn add(&mut self, now: Instant, what: String) -> bool {
-        let since = *self.since.get_or_insert(now);
-        self.count += 1;
-        self.last = Some(what);
-        self.count >= MANY_DOUBTS && now.duration_since(since) >= LONG_DOUBT
+        after_retries(error, self.failures.saturating_sub(1))
     }
 }
 
 /// How often progress is reported when nothing else happens.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Answers in a row with another validator, and the time that they have to span, before it is a change.
-const MANY_DOUBTS: u32 = 5;
-const LONG_DOUBT: Duration = Duration::from_millis(1500);
+/// How long no worker may have seen the known validator before one that met only others calls it a change.
+const LONG_DOUBT: Duration = Duration::from_secs(2);
 
 /// Unusable answers to ranges in a row before the rest is asked for as one stream.
 const MAX_UNRELIABLE: u32 = 4;

@@ -8,8 +8,9 @@ use bytehaul_schedule::{RetryBudget, Verdict as Retry};
 use bytehaul_transport::{Body, Framing, RequestRange};
 
 use crate::error::DownloadError;
-use crate::identity::{Evidence, Identity, Verdict};
+use crate::identity::{Evidence, Identity};
 use crate::response::Answer;
+use crate::session::compared;
 use crate::session::intake::{Intake, Received};
 use crate::session::lease::Lease;
 use crate::session::source::{Source, lead_in};
@@ -21,12 +22,22 @@ pub(crate) struct Stream {
     pub(crate) body: Body,
     pub(crate) start: u64,
     pub(crate) skip: u64,
+    pub(crate) shape: Shape,
+}
+
+/// What the end of a body of unknown length says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Shape {
+    /// It is the end of the file.
+    Whole,
+    /// It is the end of the part that the server chose to send.
+    Part,
 }
 
 /// How a stream ended without an error.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// Every byte has been handed to the writer.
+    /// Every byte has been handed to the sink.
     Complete {
         len: u64,
         evidence: Evidence,
@@ -44,6 +55,7 @@ pub(crate) struct Sequential {
     pub(crate) retry: RetryBudget,
     pub(crate) evidence: Evidence,
     pub(crate) ranges: Ranges,
+    pub(crate) held: Held,
 }
 
 /// Whether the rest of a stream may be asked for as a range.
@@ -51,6 +63,18 @@ pub(crate) struct Sequential {
 pub(crate) enum Ranges {
     Tried,
     GivenUp,
+}
+
+/// Whether the sink has bytes that whatever comes has to be of one version with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    Nothing,
+    Something,
+}
+
+enum Opened {
+    Stream(Box<Stream>),
+    AtEnd(u64),
 }
 
 impl Sequential {
@@ -73,30 +97,27 @@ impl Sequential {
         mut next: Option<Stream>,
         mut position: u64,
     ) -> Result<End, DownloadError> {
-        let mut doubts = 0;
         loop {
             let trouble = match self.attempt(next.take(), &mut position).await {
-                Ok(end) => return Ok(end),
+                Ok(Some(end)) => return Ok(end),
+                Ok(None) => continue,
                 Err(trouble) => trouble,
             };
             tracing::debug!(url = %self.source.safe_url(), ?trouble, "the stream failed");
             self.intake.stats.retries.fetch_add(1, Relaxed);
             match trouble {
                 Trouble::Fatal(error) => return Err(error),
-                Trouble::Changed(what) => return Ok(End::Changed(what)),
-                Trouble::Doubt(what) => {
-                    doubts += 1;
-                    if doubts > MAX_DOUBTS {
-                        return Ok(End::Changed(what));
-                    }
-                    tokio::time::sleep(DOUBT_WAIT * doubts).await;
-                }
+                Trouble::Changed(what) | Trouble::Doubt(what) => return Ok(End::Changed(what)),
                 Trouble::Unreliable(_) if self.ranges == Ranges::Tried => {
-                    self.ranges = Ranges::GivenUp
+                    self.ranges = Ranges::GivenUp;
                 }
                 Trouble::Unreliable(what) => {
                     let url = self.source.safe_url().clone();
-                    return Err(DownloadError::BadResponse { url, what });
+                    return Err(DownloadError::BadResponse {
+                        url,
+                        what,
+                        retries: 0,
+                    });
                 }
                 Trouble::Retry { failure, error } => match self.retry.on_failure(failure) {
                     Retry::Retry(after) => tokio::time::sleep(after).await,
@@ -106,96 +127,95 @@ impl Sequential {
         }
     }
 
-    async fn attempt(&mut self, first: Option<Stream>, position: &mut u64) -> Result<End, Trouble> {
+    /// One response. `None`: it ended well, and there is more to ask for.
+    async fn attempt(
+        &mut self,
+        first: Option<Stream>,
+        position: &mut u64,
+    ) -> Result<Option<End>, Trouble> {
         let mut stream = match first {
             Some(stream) => stream,
             None => match self.open(position).await? {
-                Opened::Stream(stream) => stream,
-                Opened::AtEnd(len) => return Ok(self.complete(len, Framing::Length(len))),
+                Opened::Stream(stream) => *stream,
+                Opened::AtEnd(len) => return Ok(Some(self.complete(len, Framing::Length(len)))),
             },
         };
         *position = stream.start;
-        let end = self.known.len.unwrap_or(u64::MAX);
-        let lease = Lease::new(stream.start, end);
+        let lease = Lease::new(stream.start, self.known.len.unwrap_or(u64::MAX));
         let framing = stream.body.framing();
         self.intake.stats.set_connections(1);
         let received = {
-            let receive = self.intake.receive(
-                &lease,
-                &mut stream.body,
-                stream.skip,
-                self.source.safe_url(),
-            );
+            let url = self.source.safe_url();
+            let receive = self
+                .intake
+                .receive(&lease, &mut stream.body, stream.skip, url);
             watched(&self.intake, &lease, receive).await
         };
         self.retry.on_progress(lease.submitted() - stream.start);
         *position = lease.submitted();
-        match received? {
-            Received::Full => Ok(self.complete(*position, framing)),
-            Received::Ended if self.known.len.is_none() => Ok(self.complete(*position, framing)),
-            Received::Ended => Err(Trouble::short(self.source.safe_url())),
+        if *position > 0 {
+            self.held = Held::Something;
+        }
+        match (received?, self.known.len, stream.shape) {
+            (Received::Full, ..) | (Received::Ended, None, Shape::Whole) => {
+                Ok(Some(self.complete(*position, framing)))
+            }
+            (Received::Ended, None, Shape::Part) => Ok(None),
+            (Received::Ended, Some(_), _) => Err(Trouble::short(self.source.safe_url())),
         }
     }
 
     /// Asks for the rest where a validator can prove that it is of the same file, and for all of it elsewhere.
     async fn open(&mut self, position: &mut u64) -> Result<Opened, Trouble> {
         let provable = self.known.has_validator();
-        let from = provable && *position > 0 && self.ranges == Ranges::Tried;
-        let range = if from {
+        let rest = provable && *position > 0 && self.ranges == Ranges::Tried;
+        let range = if rest {
             RequestRange::From(*position)
         } else {
             RequestRange::Whole
         };
-        let reply = self.source.ask(range).await?;
-        let evidence = match &reply.answer {
-            Answer::Later { status, after } => {
-                return Err(Trouble::later(&reply.url, *status, *after));
-            }
-            Answer::Refused { status } => return Err(Trouble::refused(&reply.url, *status)),
-            Answer::Unusable { what } => return Err(Trouble::unusable(&reply.url, what.clone())),
-            Answer::Unreliable { what } => return Err(Trouble::Unreliable(what.clone())),
-            Answer::Unsatisfiable { total: Some(total) } if *total == *position => {
+        let (reply, evidence) = compared::ask(&self.source, &self.known, range).await?;
+        if let Some(total) = reply.identity.len {
+            self.known.len = Some(total);
+            self.intake.stats.set_total(total);
+        }
+        let (skip, shape) = match &reply.answer {
+            Answer::Part { range, .. } => (
+                lead_in(*position, range).map_err(Trouble::Unreliable)?,
+                Shape::Part,
+            ),
+            Answer::Unsatisfiable { total: Some(total) } if total == position => {
                 return Ok(Opened::AtEnd(*total));
             }
-            Answer::Unsatisfiable { .. } => {
-                return Err(Trouble::Unreliable("416 for the rest of the file".into()));
-            }
-            Answer::Part { .. } | Answer::Whole { .. } => match self.known.compare(&reply.identity)
-            {
-                Verdict::Same(evidence) => evidence,
-                Verdict::Doubt(what) => return Err(Trouble::Doubt(what)),
-                Verdict::Changed(what) => return Err(Trouble::Changed(what)),
-            },
-        };
-        let skip = match &reply.answer {
-            Answer::Part { range, .. } => lead_in(*position, range).map_err(Trouble::Unreliable)?,
-            _ if provable => *position,
-            _ => {
+            Answer::Whole { .. } if provable => (*position, Shape::Whole),
+            Answer::Whole { .. } => {
                 // Nothing proves that this is the same file, so what there is must not be mixed with it.
                 self.forget(position).await?;
-                0
+                (0, Shape::Whole)
             }
+            Answer::Unreliable { what } => return Err(Trouble::Unreliable(what.clone())),
+            _ => return Err(Trouble::Unreliable("416 for the rest of the file".into())),
         };
-        self.evidence = if *position == 0 {
-            self.evidence
-        } else {
-            self.evidence.max(evidence)
-        };
-        Ok(Opened::Stream(Stream {
+        if self.held == Held::Something {
+            self.evidence = self.evidence.max(evidence);
+        }
+        let stream = Stream {
             body: reply.body,
             start: *position,
             skip,
-        }))
+            shape,
+        };
+        Ok(Opened::Stream(Box::new(stream)))
     }
 
     async fn forget(&mut self, position: &mut u64) -> Result<(), Trouble> {
-        if *position == 0 {
+        if self.held == Held::Nothing {
             return Ok(());
         }
         if !self
             .intake
             .sink
-            .forget(*position)
+            .forget()
             .await
             .map_err(|error| Trouble::Fatal(error.into()))?
         {
@@ -204,24 +224,25 @@ impl Sequential {
                     .into();
             return Err(Trouble::Changed(what));
         }
-        self.intake.stats.received.store(0, Relaxed);
+        self.intake.stats.start_over();
+        if let Some(total) = self.known.len {
+            self.intake.stats.set_total(total);
+        }
+        self.held = Held::Nothing;
+        self.evidence = Evidence::SingleResponse;
         *position = 0;
         Ok(())
     }
 
     fn complete(&self, len: u64, framing: Framing) -> End {
         self.intake.stats.received.store(len, Relaxed);
+        let length_verified = framing != Framing::UntilClose || self.known.len.is_some();
         End::Complete {
             len,
             evidence: self.evidence,
-            length_verified: framing != Framing::UntilClose,
+            length_verified,
         }
     }
-}
-
-enum Opened {
-    Stream(Stream),
-    AtEnd(u64),
 }
 
 /// Keeps the counter of received bytes true while a body is taken in.
@@ -241,7 +262,3 @@ async fn watched<T>(intake: &Intake, lease: &Lease, receive: impl Future<Output 
 }
 
 const TICK: Duration = Duration::from_millis(50);
-
-/// Answers with another validator before it is a change, and how much longer to wait before each.
-const MAX_DOUBTS: u32 = 5;
-const DOUBT_WAIT: Duration = Duration::from_millis(100);

@@ -33,12 +33,18 @@ impl Sink {
         }
     }
 
-    /// Forgets the first `len` bytes, because a server cannot prove that it would continue them. `false` when
-    /// that is impossible, since a reader has them already.
-    pub(crate) async fn forget(&self, len: u64) -> Result<bool, Error> {
+    /// Forgets every byte that was taken, because a server cannot prove that it would continue them. `false` when
+    /// that is impossible, since a reader has some already.
+    pub(crate) async fn forget(&self) -> Result<bool, Error> {
         match self {
-            Self::File(writer) => writer.invalidate(0..len).await.map(|()| true),
-            Self::Ordered(_) => Ok(false),
+            Self::File(writer) => {
+                writer.settled().await?;
+                let Some(end) = writer.written().last().map(|range| range.end) else {
+                    return Ok(true);
+                };
+                writer.invalidate(0..end).await.map(|()| true)
+            }
+            Self::Ordered(ordered) => Ok(ordered.forget()),
         }
     }
 }
@@ -73,6 +79,12 @@ impl Ordered {
         // Bytes that have to wait keep no more of the budget than they fill.
         buffer.shrink();
         self.lock().take(offset, Bytes::from_owner(buffer));
+    }
+
+    fn forget(&self) -> bool {
+        let mut queue = self.lock();
+        queue.waiting.clear();
+        queue.next == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

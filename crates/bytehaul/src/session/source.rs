@@ -68,15 +68,23 @@ impl Source {
 
     async fn send(&self, range: RequestRange) -> Result<Response, bytehaul_transport::Error> {
         if let Some(learned) = self.learned() {
-            let response = self
-                .client
-                .send(self.request(learned, range.clone()))
-                .await?;
-            if !is_expired(response.status()) {
-                return Ok(response);
+            let answer = self.client.send(self.request(learned, range.clone())).await;
+            let gone = match &answer {
+                Ok(response) => {
+                    is_expired(response.status()) || response.status().is_server_error()
+                }
+                Err(_) => true,
+            };
+            if gone {
+                // The next one to ask, perhaps this one, is led to wherever the file is by now.
+                self.learn(None);
             }
-            tracing::debug!(url = %self.safe_url, status = %response.status(), "the redirected URL has expired");
-            self.learn(None);
+            match answer {
+                Ok(response) if is_expired(response.status()) => {
+                    tracing::debug!(url = %self.safe_url, status = %response.status(), "the redirected URL has expired");
+                }
+                answer => return answer,
+            }
         }
         let response = self
             .client

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytehaul_schedule::RangeSet;
-use bytehaul_transport::RequestRange;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -13,9 +12,8 @@ use crate::identity::Evidence;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
-use crate::session::job::{Connections, Job};
 use crate::session::open::Kept;
-use crate::session::probe::probe;
+use crate::session::probe;
 use crate::session::sink::{Ordered, Sink};
 use crate::session::transfer::automatic_piece;
 
@@ -38,7 +36,7 @@ pub(crate) async fn stream(
     let stats = &session.stats;
     stats.set_state(DownloadState::Connecting);
     let mut retry = carrier.retry();
-    let first = probe(&carrier.source, wanted(job), &mut retry).await?;
+    let first = probe::probe(&carrier.source, probe::beginning(job), &mut retry).await?;
     let identity = first.identity.clone();
     if let Some(len) = identity.len {
         stats.set_total(len);
@@ -87,14 +85,3 @@ pub(crate) async fn stream(
         }),
     }
 }
-
-fn wanted(job: &Job) -> RequestRange {
-    if job.connections == Connections::AtMost(1) {
-        return RequestRange::From(0);
-    }
-    // The whole window may be filled from the first response.
-    RequestRange::Span(0..job.min_split.clamp(PROBE_LEAST, PROBE_MOST))
-}
-
-const PROBE_LEAST: u64 = 1024 * 1024;
-const PROBE_MOST: u64 = 16 * 1024 * 1024;

@@ -8,7 +8,7 @@ use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
-use crate::identity::{Evidence, Identity};
+use crate::identity::Identity;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
@@ -83,7 +83,14 @@ impl Transfer {
         let stats = &self.session.stats;
         stats.set_state(DownloadState::Connecting);
         let mut retry = self.carrier.retry();
-        let opened = open::open(self.job(), &self.carrier.source, resume, &mut retry).await?;
+        let opened = open::open(
+            &self.session,
+            self.job(),
+            &self.carrier.source,
+            resume,
+            &mut retry,
+        )
+        .await?;
         let Opened {
             claim,
             identity,
@@ -92,8 +99,14 @@ impl Transfer {
         } = opened;
         stats.set_path(claim.layout().target.clone());
         let options = self.start_options(&identity, &kept);
-        let writer = super::blocking(move || claim.start(options)).await?;
-        self.session.set_active(Some(writer.clone()));
+        // Known to the session before anybody could stop waiting for it.
+        let session = Arc::clone(&self.session);
+        let starting = move || {
+            let writer = claim.start(options)?;
+            session.set_active(Some(writer.clone()));
+            Ok::<_, bytehaul_storage::Error>(writer)
+        };
+        let writer = self.session.blocking(starting).await?;
         let done: RangeSet = writer
             .written()
             .into_iter()
@@ -106,7 +119,7 @@ impl Transfer {
         }
         stats.set_state(DownloadState::Downloading);
         let Some(probe) = probe else {
-            let (len, evidence) = (done.covered(), Evidence::SingleResponse);
+            let (len, evidence) = (done.covered(), identity.best());
             return Ok((
                 writer,
                 Carried::Complete {

@@ -80,6 +80,7 @@ impl Trouble {
             error: DownloadError::BadResponse {
                 url: url.clone(),
                 what,
+                retries: 0,
             },
         }
     }
@@ -111,6 +112,7 @@ impl Trouble {
         Self::Fatal(DownloadError::BadResponse {
             url: url.clone(),
             what,
+            retries: 0,
         })
     }
 }
@@ -126,6 +128,11 @@ pub(crate) fn after_retries(error: DownloadError, count: u32) -> DownloadError {
         DownloadError::Status { url, status, .. } => DownloadError::Status {
             url,
             status,
+            retries: count,
+        },
+        DownloadError::BadResponse { url, what, .. } => DownloadError::BadResponse {
+            url,
+            what,
             retries: count,
         },
         other => other,

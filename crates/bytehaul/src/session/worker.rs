@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytehaul_schedule::LeaseId;
 use bytehaul_transport::{Body, RequestRange};
-use http::StatusCode;
 use tokio::sync::mpsc;
 
-use crate::identity::{Evidence, Identity, Verdict};
+use crate::identity::{Evidence, Identity};
 use crate::response::Answer;
+use crate::session::compared;
 use crate::session::intake::{Intake, Received};
 use crate::session::lease::Lease;
 use crate::session::source::{Source, lead_in};
@@ -101,27 +101,20 @@ async fn fetch(
 async fn open(shared: &Shared, lease: &Lease) -> Result<(Adopted, Duration, Evidence), Trouble> {
     let start = lease.position();
     let end = start + lease.remaining();
-    let reply = shared.source.ask(RequestRange::Span(start..end)).await?;
+    let (reply, evidence) = compared::ask(
+        &shared.source,
+        &shared.known,
+        RequestRange::Span(start..end),
+    )
+    .await?;
     let skip = match &reply.answer {
         Answer::Part { range, .. } => lead_in(start, range),
         Answer::Whole { .. } => Err("the whole file although a range was asked for".into()),
         Answer::Unsatisfiable { .. } => Err("416 for a range within the file".into()),
         Answer::Unreliable { what } => Err(what.clone()),
-        Answer::Later { status, after } => return Err(Trouble::later(&reply.url, *status, *after)),
-        // The file was there a moment ago, so this is how the host says that there are too many connections.
-        Answer::Refused {
-            status: StatusCode::FORBIDDEN,
-        } => {
-            return Err(Trouble::pushed_back(&reply.url, StatusCode::FORBIDDEN));
+        Answer::Later { .. } | Answer::Refused { .. } | Answer::Unusable { .. } => {
+            Err("no file".into())
         }
-        Answer::Refused { status } => return Err(Trouble::refused(&reply.url, *status)),
-        Answer::Unusable { what } => return Err(Trouble::unusable(&reply.url, what.clone())),
-    };
-    // A change explains a strange range better than an unreliable server does, so it is looked for first.
-    let evidence = match shared.known.compare(&reply.identity) {
-        Verdict::Same(evidence) => evidence,
-        Verdict::Doubt(what) => return Err(Trouble::Doubt(what)),
-        Verdict::Changed(what) => return Err(Trouble::Changed(what)),
     };
     let skip = skip.map_err(Trouble::Unreliable)?;
     if skip > MAX_LEAD_IN {
