@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::outlook::{Outlook, median};
-use super::table::{Connection, Lease};
+use super::table::{Connection, Dialled, Lease};
 use super::{IDLE, Scheduler};
 use crate::LeaseId;
 
@@ -60,6 +60,15 @@ impl Scheduler {
             };
             let is_slow = now.saturating_duration_since(slow_since) >= SLOW_FOR;
             if pace == Pace::Stalled {
+                let waited = now.saturating_duration_since(lease.requested).as_secs_f64();
+                // Next time there is more patience, or a host that is slow to answer would be asked the same for ever.
+                if lease.accepted.is_none() {
+                    let known = match lease.dialled {
+                        Dialled::New => &mut self.setup,
+                        Dialled::Reused => &mut self.latency,
+                    };
+                    *known = Some(known.map_or(waited, |known| known.max(waited)));
+                }
                 self.abandon(id);
             } else if is_slow && self.health.may_replace(now, self.ramp.most()) {
                 self.health.replaced += 1;

@@ -41,6 +41,8 @@ impl Scheduler {
             .leases
             .get(&id)
             .filter(|lease| lease.accepted.is_none())
+            // A host that reports where a request starts has not been answered yet.
+            .filter(|lease| position > lease.position)
             .map(|lease| lease.requested);
         if let Some(requested) = unanswered {
             self.accepted(now, id, now.saturating_duration_since(requested));
@@ -48,6 +50,9 @@ impl Scheduler {
         let Some(lease) = self.leases.get_mut(&id) else {
             return;
         };
+        if lease.accepted.is_none() {
+            return;
+        }
         let position = position.min(lease.range.end());
         let news = ByteRange::new(lease.position, position);
         let gained = news.map_or(0, |news| news.len());

@@ -1,11 +1,15 @@
 //! Where received bytes go: into the part file, or to a reader that takes them in order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytehaul_storage::{Buffer, Error, Writer};
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
+
+use crate::session::overlap;
 
 /// The destination of a download's bytes.
 #[derive(Debug)]
@@ -31,6 +35,15 @@ impl Sink {
             Self::File(writer) => writer.failed().await,
             Self::Ordered(_) => std::future::pending().await,
         }
+    }
+
+    /// Bytes right before `start` that are there already, and the file that has them.
+    pub(crate) fn before(&self, start: u64) -> Option<(PathBuf, Range<u64>)> {
+        let Self::File(writer) = self else {
+            return None;
+        };
+        let span = overlap::before(&(start..start + 1), &writer.written());
+        (!span.is_empty()).then(|| (writer.layout().part.clone(), span))
     }
 
     /// Forgets every byte that was taken, because a server cannot prove that it would continue them. `false` when

@@ -12,6 +12,7 @@ use crate::response::Answer;
 use crate::session::compared;
 use crate::session::intake::{Intake, Received};
 use crate::session::lease::Lease;
+use crate::session::overlap::{self, Overlap};
 use crate::session::source::{Source, lead_in};
 use crate::session::trouble::Trouble;
 
@@ -101,14 +102,20 @@ async fn fetch(
 async fn open(shared: &Shared, lease: &Lease) -> Result<(Adopted, Duration, Evidence), Trouble> {
     let start = lease.position();
     let end = start + lease.remaining();
-    let (reply, evidence) = compared::ask(
+    // Where no validator tells one version from another, bytes that are there already have to.
+    let overlap = match shared.known.best() {
+        Evidence::Length => shared.intake.sink.before(start),
+        _ => None,
+    };
+    let first = overlap.as_ref().map_or(start, |(_, span)| span.start);
+    let (mut reply, evidence) = compared::ask(
         &shared.source,
         &shared.known,
-        RequestRange::Span(start..end),
+        RequestRange::Span(first..end),
     )
     .await?;
     let skip = match &reply.answer {
-        Answer::Part { range, .. } => lead_in(start, range),
+        Answer::Part { range, .. } => lead_in(first, range),
         Answer::Whole { .. } => Err("the whole file although a range was asked for".into()),
         Answer::Unsatisfiable { .. } => Err("416 for a range within the file".into()),
         Answer::Unreliable { what } => Err(what.clone()),
@@ -121,6 +128,22 @@ async fn open(shared: &Shared, lease: &Lease) -> Result<(Adopted, Duration, Evid
         return Err(Trouble::Unreliable(format!(
             "{skip} bytes before the ones that were asked for"
         )));
+    }
+    if let Some((part, span)) = overlap {
+        if skip > 0 {
+            return Err(Trouble::Unreliable(
+                "bytes before the ones that were asked for".into(),
+            ));
+        }
+        let url = shared.source.safe_url();
+        match overlap::compare(&part, span, &mut reply.body, url).await? {
+            Overlap::Equal => (),
+            Overlap::Differs => {
+                return Err(Trouble::Changed(
+                    "bytes that are there already differ".into(),
+                ));
+            }
+        }
     }
     Ok((
         Adopted {
