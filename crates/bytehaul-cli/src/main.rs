@@ -50,11 +50,26 @@ fn get(args: GetArgs) -> Exit {
         Ok(plan) => plan,
         Err(error) => return error.report(),
     };
-    let output = Output::choose(&display, plan.jobs.len());
+    let output = match Output::choose(&display, plan.jobs.len()) {
+        Ok(output) => output,
+        Err(error) => {
+            to_stderr(format_args!(
+                "bytehaul: start the writer of events: {error}"
+            ));
+            return Exit::Other;
+        }
+    };
     with_runtime(|signals| commands::get::run(plan, output, signals))
 }
 
 fn with_runtime<F: Future<Output = Exit>>(command: impl FnOnce(Signals) -> F) -> Exit {
+    let signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            to_stderr(format_args!("bytehaul: listen for signals: {error}"));
+            return Exit::Other;
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -66,15 +81,7 @@ fn with_runtime<F: Future<Output = Exit>>(command: impl FnOnce(Signals) -> F) ->
             return Exit::Other;
         }
     };
-    let exit = runtime.block_on(async {
-        match Signals::install() {
-            Ok(signals) => command(signals).await,
-            Err(error) => {
-                to_stderr(format_args!("bytehaul: listen for signals: {error}"));
-                Exit::Other
-            }
-        }
-    });
+    let exit = runtime.block_on(command(signals));
     // A write to a pipe that nobody reads would keep a runtime that is dropped from ending.
     runtime.shutdown_background();
     exit

@@ -3,6 +3,7 @@
 mod bars;
 pub(crate) mod human;
 mod json;
+mod lines;
 mod plain;
 
 use std::io::{self, IsTerminal, Write};
@@ -49,19 +50,20 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// The way that the arguments and the terminal ask for, for this many files.
-    pub(crate) fn choose(args: &DisplayArgs, files: usize) -> Self {
+    /// The way that the arguments and the terminal ask for, for this many files. Fails when events cannot have the
+    /// thread that they need.
+    pub(crate) fn choose(args: &DisplayArgs, files: usize) -> io::Result<Self> {
         if args.json {
-            return Self::Json(Json::default());
+            return Json::new().map(Self::Json);
         }
         if args.quiet {
-            return Self::Quiet;
+            return Ok(Self::Quiet);
         }
         // Log lines would tear the bars apart.
         if args.verbose == 0 && io::stderr().is_terminal() && !terminal_is_dumb() {
-            return Self::Bars(Box::new(Bars::new(files)));
+            return Ok(Self::Bars(Box::new(Bars::new(files))));
         }
-        Self::Plain(Plain::default())
+        Ok(Self::Plain(Plain::default()))
     }
 
     /// How often [`progress`](Self::progress) is worth calling.
@@ -159,6 +161,14 @@ impl Output {
         match self {
             Self::Quiet | Self::Plain(_) | Self::Json(_) => {}
             Self::Bars(bars) => bars.end(),
+        }
+    }
+
+    /// Waits, for a reader of stdout that is slow, until everything that was told is written. Cancel-safe.
+    pub(crate) async fn written(&mut self) {
+        match self {
+            Self::Quiet | Self::Plain(_) | Self::Bars(_) => {}
+            Self::Json(json) => json.written().await,
         }
     }
 }

@@ -11,5 +11,6 @@ mod command {
     mod output;
     mod resume;
     mod stop;
+    mod stuck;
     pub(crate) mod support;
 }

@@ -29,7 +29,7 @@ pub(crate) async fn run(len: u64, mut signals: Signals) -> Exit {
     }
     let shown = tokio::select! {
         shown = show(len) => shown,
-        () = signals.next() => return Exit::Interrupted,
+        () = signals.asked() => return Exit::Interrupted,
     };
     match shown {
         Ok(()) => Exit::Complete,

@@ -1,9 +1,11 @@
 //! `get`: keeps some downloads running, shows them, and stops them when a signal asks for it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytehaul::{DownloadError, DownloadHandle, Downloader, Outcome};
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use url::Url;
 
 use crate::commands::{stream, tick, ticks};
@@ -37,7 +39,18 @@ pub(crate) async fn run(plan: Plan, output: Output, mut signals: Signals) -> Exi
         Destination::Files => {
             run.files(plan.at_once, &mut signals).await;
             run.output.end();
-            run.exit()
+            let exit = run.exit();
+            match written(&mut run.output, &mut signals).await {
+                Ok(()) => exit,
+                // The interruption has been told of.
+                Err(_) if exit == Exit::Interrupted => exit,
+                Err(_) => {
+                    to_stderr(
+                        "bytehaul: interrupted: all files had ended, but nobody read the last events",
+                    );
+                    Exit::Interrupted
+                }
+            }
         }
     }
 }
@@ -86,7 +99,7 @@ impl Run {
                     None => return,
                 },
                 () = tick(&mut ticks) => self.show(),
-                () = signals.next() => return self.interrupt(signals).await,
+                () = signals.asked() => return self.interrupt().await,
             }
         }
     }
@@ -146,29 +159,21 @@ impl Run {
         }
     }
 
-    /// Pauses everything, and leaves at once when asked a second time.
-    async fn interrupt(&mut self, signals: &mut Signals) {
+    /// Pauses everything. A second signal ends the process meanwhile.
+    async fn interrupt(&mut self) {
         let mut stopped = Stopped::default();
         for handle in self.running.values() {
             // The wish stands when the returned future is dropped; the end of each is awaited below.
             drop(handle.pause());
         }
-        loop {
-            tokio::select! {
-                ended = self.ends.join_next() => match ended {
-                    Some(ended) => {
-                        let (number, result) = ended.expect("waiting for a download neither panics nor is aborted");
-                        match result {
-                            Err(DownloadError::Paused) => self.stopped(number, &mut stopped),
-                            Ok(_) | Err(_) => self.ended((number, result)),
-                        }
-                    }
-                    None => break,
-                },
-                () = signals.next() => {
-                    self.output.end();
-                    std::process::exit(i32::from(Exit::Interrupted.code()));
-                }
+        // Now, because that sudden end would leave the bars where they are.
+        self.output.end();
+        while let Some(ended) = self.ends.join_next().await {
+            let (number, result) =
+                ended.expect("waiting for a download neither panics nor is aborted");
+            match result {
+                Err(DownloadError::Paused) => self.stopped(number, &mut stopped),
+                Ok(_) | Err(_) => self.ended((number, result)),
             }
         }
         if stopped.files == 0 && self.next == self.jobs.len() {
@@ -243,6 +248,15 @@ impl Stopped {
     }
 }
 
+/// Waits until the reader of stdout has been given everything: for ever, but only for [`GRACE`] once a signal has come.
+async fn written(output: &mut Output, signals: &mut Signals) -> Result<(), Elapsed> {
+    tokio::select! {
+        () = output.written() => return Ok(()),
+        () = signals.asked() => {}
+    }
+    tokio::time::timeout(GRACE, output.written()).await
+}
+
 /// What a user would want to know of a file though it is complete.
 fn warnings(file: File<'_>, outcome: &Outcome, proxies: &ProxyVariables) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -261,3 +275,6 @@ fn warnings(file: File<'_>, outcome: &Outcome, proxies: &ProxyVariables) -> Vec<
     }
     warnings
 }
+
+/// How long a reader may take after a signal.
+const GRACE: Duration = Duration::from_secs(1);

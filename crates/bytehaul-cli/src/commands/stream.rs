@@ -46,7 +46,7 @@ pub(super) async fn run(
     let result = tokio::select! {
         result = copy(stream) => result,
         never = show(file, &handle, &mut output) => match never {},
-        () = signals.next() => Err(Stop::Signal),
+        () = signals.asked() => Err(Stop::Signal),
     };
     output.end();
     match result {

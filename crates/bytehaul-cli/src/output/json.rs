@@ -1,35 +1,45 @@
 //! The events of `--json`: their names and fields are an interface, described in `docs/cli.md`.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
 use serde::Serialize;
 
 use super::File;
+use super::lines::{Keep, Lines};
 use crate::failure::Failure;
 
 /// Time between two progress events of one file.
 pub(crate) const PERIOD: Duration = Duration::from_millis(500);
 
-#[derive(Debug, Default)]
-pub(crate) struct Json {}
+#[derive(Debug)]
+pub(crate) struct Json {
+    lines: Lines,
+}
 
 impl Json {
+    /// Events to stdout.
+    pub(crate) fn new() -> io::Result<Self> {
+        let lines = Lines::to(io::stdout())?;
+        Ok(Self { lines })
+    }
+
     pub(crate) fn started(&mut self, file: File<'_>) {
-        emit(&Event::Started {
+        let event = Event::Started {
             file: file.number,
             url: file.url,
-        });
+        };
+        self.tell(&event, Keep::Always);
     }
 
     pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
-        emit(&progress_event(file, progress));
+        self.tell(&progress_event(file, progress), Keep::WhileFew);
     }
 
     pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
         let digest = outcome.digest.as_ref().map(ToString::to_string);
-        emit(&Event::Completed {
+        let event = Event::Completed {
             file: file.number,
             url: file.url,
             path: &outcome.path.to_string_lossy(),
@@ -43,11 +53,24 @@ impl Json {
             retries: outcome.retries,
             restarts: outcome.restarts,
             connections: outcome.connections,
-        });
+        };
+        self.tell(&event, Keep::Always);
     }
 
     pub(crate) fn failed(&mut self, file: File<'_>, failure: &Failure) {
-        emit(&failed_event(file, failure));
+        self.tell(&failed_event(file, failure), Keep::Always);
+    }
+
+    /// Waits until all events are written or their reader has gone away. Cancel-safe.
+    pub(crate) async fn written(&mut self) {
+        self.lines.written().await;
+    }
+
+    fn tell(&mut self, event: &Event<'_>, keep: Keep) {
+        let mut line =
+            serde_json::to_vec(event).expect("an event has string keys and no foreign types");
+        line.push(b'\n');
+        self.lines.tell(line, keep);
     }
 }
 
@@ -155,16 +178,6 @@ fn state_word(state: DownloadState) -> &'static str {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn emit(event: &Event<'_>) {
-    let mut line =
-        serde_json::to_vec(event).expect("an event has string keys and no foreign types");
-    line.push(b'\n');
-    // One write a line, so that lines of several writers never mix; a reader that has gone away is no failure.
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(&line);
-    let _ = stdout.flush();
 }
 
 #[cfg(test)]
