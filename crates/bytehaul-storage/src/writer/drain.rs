@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytehaul_integrity::crc32c;
 
-use super::shared::{Job, Shared};
+use super::shared::{Draining, Job, Shared};
 use crate::control::{MAX_LEN, Record};
 use crate::segments::Segment;
 use crate::witness::Name;
@@ -20,8 +20,8 @@ impl Shared {
             return;
         }
         queue.jobs.push_back(job);
-        if !queue.draining {
-            queue.draining = true;
+        if queue.draining == Draining::Idle {
+            queue.draining = Draining::Queued;
             drop(queue);
             let shared = Arc::clone(self);
             // Not joined: it ends by itself when the queue is empty, and a mark in the queue is how others wait for it.
@@ -36,7 +36,7 @@ impl Shared {
             queue.jobs.clear();
         }
         let Some(job) = queue.jobs.pop_front() else {
-            queue.draining = false;
+            queue.draining = Draining::Idle;
             self.drained.notify_all();
             return None;
         };
@@ -135,7 +135,15 @@ impl Shared {
     }
 }
 
-fn drain(shared: &Arc<Shared>) {
+/// Works on the queue until it is empty, if nobody has begun to since this was asked for.
+pub(super) fn drain(shared: &Arc<Shared>) {
+    {
+        let mut queue = lock(&shared.queue);
+        if queue.draining != Draining::Queued {
+            return;
+        }
+        queue.draining = Draining::Running;
+    }
     let _guard = PanicGuard(shared);
     while let Some(next) = shared.next() {
         match next {
@@ -250,7 +258,7 @@ impl Drop for PanicGuard<'_> {
                 offset: None,
                 source,
             });
-            lock(&self.0.queue).draining = false;
+            lock(&self.0.queue).draining = Draining::Idle;
             self.0.drained.notify_all();
         }
     }

@@ -19,6 +19,8 @@ struct State {
     /// Taken out by the thread that is at work.
     hasher: Option<Hasher>,
     position: u64,
+    /// Whether a task that catches up is queued or at work. While it is only queued it holds nothing: it may never start.
+    scheduled: bool,
 }
 
 impl Follower {
@@ -26,6 +28,7 @@ impl Follower {
         let state = State {
             hasher: Some(Hasher::new(algorithm)),
             position: 0,
+            scheduled: false,
         };
         Self {
             algorithm,
@@ -63,14 +66,30 @@ impl Follower {
         }
     }
 
-    /// Takes the hasher if no thread is at work and there are at least `step` bytes up to `end`.
-    fn take_if_behind(&self, end: u64, step: u64) -> Option<(Hasher, u64)> {
+    /// Whether a task has to be queued for the bytes up to `end`; if so, it counts as queued.
+    fn schedule(&self, end: u64) -> bool {
         let mut state = lock(&self.state);
-        if end < state.position.saturating_add(step) {
-            return None;
-        }
-        let hasher = state.hasher.take()?;
-        Some((hasher, state.position))
+        let due = !state.scheduled && state.hasher.is_some() && is_behind(&state, end);
+        state.scheduled |= due;
+        due
+    }
+
+    /// Takes the hasher for the task that was queued; or, if it is taken or not behind, ends the task.
+    fn take_to_catch_up(&self, end: u64) -> Option<(Hasher, u64)> {
+        let mut state = lock(&self.state);
+        let hasher = if is_behind(&state, end) {
+            state.hasher.take()
+        } else {
+            None
+        };
+        state.scheduled = hasher.is_some();
+        Some((hasher?, state.position))
+    }
+
+    /// Gives the hasher back and ends the task.
+    fn end(&self, hasher: Hasher, position: u64) {
+        lock(&self.state).scheduled = false;
+        self.put(hasher, position);
     }
 
     fn put(&self, hasher: Hasher, position: u64) {
@@ -87,13 +106,10 @@ impl Shared {
         let Some(follower) = &self.follower else {
             return;
         };
-        if let Some((hasher, position)) =
-            follower.take_if_behind(self.prefix.load(Ordering::Acquire), STEP)
-        {
+        if follower.schedule(self.prefix.load(Ordering::Acquire)) {
             let shared = Arc::clone(self);
-            // Not joined: taking the hasher waits for it.
-            self.runtime
-                .spawn_blocking(move || catch_up(&shared, hasher, position));
+            // Not joined: whoever takes the hasher waits for it once it runs, and goes ahead of it until then.
+            self.runtime.spawn_blocking(move || catch_up(&shared));
         }
     }
 
@@ -146,31 +162,32 @@ impl Shared {
 }
 
 /// Hashes as long as there is enough to hash.
-fn catch_up(shared: &Arc<Shared>, hasher: Hasher, position: u64) {
+fn catch_up(shared: &Arc<Shared>) {
     let Some(follower) = &shared.follower else {
         return;
     };
     let mut buffer = Vec::new();
-    let mut working = Some((hasher, position));
-    while let Some((mut hasher, position)) = working {
+    // Given back in between, so that one who waits for it gets its turn.
+    while let Some((mut hasher, position)) =
+        follower.take_to_catch_up(shared.prefix.load(Ordering::Acquire))
+    {
         let end = shared.prefix.load(Ordering::Acquire).min(position + STEP);
-        let closed = lock(&shared.queue).closed || shared.has_failed();
-        let hashed = if closed || end <= position {
-            Ok(())
-        } else {
-            shared.hash(&mut hasher, position, end, &mut buffer)
-        };
-        match hashed {
-            Ok(()) if closed => return follower.put(hasher, position),
+        if lock(&shared.queue).closed || shared.has_failed() {
+            return follower.end(hasher, position);
+        }
+        match shared.hash(&mut hasher, position, end, &mut buffer) {
             Ok(()) => follower.put(hasher, end.max(position)),
             Err(error) => {
-                follower.put(Hasher::new(follower.algorithm), 0);
+                follower.end(Hasher::new(follower.algorithm), 0);
                 return shared.fail(error);
             }
         }
-        // Given back in between, so that one who waits for it gets its turn.
-        working = follower.take_if_behind(shared.prefix.load(Ordering::Acquire), STEP);
     }
+}
+
+/// Whether it is worth a task to hash up to `end`.
+fn is_behind(state: &State, end: u64) -> bool {
+    end >= state.position.saturating_add(STEP)
 }
 
 const STEP: u64 = 1 << 20;

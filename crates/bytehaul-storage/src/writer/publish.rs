@@ -1,5 +1,7 @@
 //! How a file ends: the order of sync, rename and clean-up when it is right, and what goes when it is not.
 
+use std::sync::Arc;
+
 use bytehaul_integrity::Digest;
 
 use super::Finished;
@@ -9,7 +11,7 @@ use crate::{Error, FinishError, lock};
 impl Shared {
     /// Writes what is queued, verifies and publishes.
     pub(super) fn finish(
-        &self,
+        self: &Arc<Self>,
         expected: Option<&Digest>,
         len: u64,
     ) -> Result<Finished, FinishError> {
@@ -59,7 +61,7 @@ impl Shared {
     }
 
     /// Removes the part and the control file.
-    pub(super) fn discard(&self) -> Result<(), Error> {
+    pub(super) fn discard(self: &Arc<Self>) -> Result<(), Error> {
         let _turn = lock(&self.saving);
         if lock(&self.queue).closed {
             return Err(Error::Closed);
@@ -71,7 +73,7 @@ impl Shared {
     }
 
     /// Gives the file up as it is.
-    pub(super) fn close(&self) {
+    pub(super) fn close(self: &Arc<Self>) {
         let _turn = lock(&self.saving);
         if !lock(&self.queue).closed {
             self.give_up();
@@ -149,7 +151,7 @@ impl Shared {
         self.disk.remove_part()
     }
 
-    fn give_up(&self) {
+    fn give_up(self: &Arc<Self>) {
         self.stop_taking();
         lock(&self.progress).journal = None;
         self.disk.release();

@@ -1,6 +1,7 @@
 //! The state behind all handles of a file, and what each lock in it guards.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::Status;
+use super::drain::drain;
 use super::follow::Follower;
 use crate::claim::{Conflict, StartOptions};
 use crate::control::{Identity, MAX_LEN, Record};
@@ -50,10 +52,21 @@ pub(crate) struct Shared {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) jobs: VecDeque<Job>,
-    /// Whether a thread is at work on them.
-    pub(super) draining: bool,
+    pub(super) draining: Draining,
     /// Nothing is taken any more.
     pub(super) closed: bool,
+}
+
+/// Who works on the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Draining {
+    /// Nobody, and nobody has been asked to.
+    #[default]
+    Idle,
+    /// A task that has not begun, and never will if whoever waits for it holds the last thread.
+    Queued,
+    /// A thread.
+    Running,
 }
 
 pub(super) enum Job {
@@ -219,7 +232,7 @@ impl Shared {
     }
 
     /// Stops taking bytes, drops those that wait, and waits until the writing thread is done.
-    pub(super) fn stop_taking(&self) {
+    pub(super) fn stop_taking(self: &Arc<Self>) {
         let waiting = {
             let mut queue = lock(&self.queue);
             queue.closed = true;
@@ -229,15 +242,26 @@ impl Shared {
         self.write_the_last();
     }
 
-    /// Stops taking bytes, and waits until the writing thread is done with those that wait.
-    pub(super) fn write_the_last(&self) {
+    /// Stops taking bytes, and waits until those that wait are written; writes them itself where no thread has begun to.
+    pub(super) fn write_the_last(self: &Arc<Self>) {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        while queue.draining {
-            queue = self
-                .drained
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match queue.draining {
+                Draining::Idle => return,
+                Draining::Queued => {
+                    drop(queue);
+                    // A panic is noted as this file's failure, as it is on a thread of its own.
+                    let _ = catch_unwind(AssertUnwindSafe(|| drain(self)));
+                    queue = lock(&self.queue);
+                }
+                Draining::Running => {
+                    queue = self
+                        .drained
+                        .wait(queue)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
         }
     }
 }

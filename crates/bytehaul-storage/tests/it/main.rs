@@ -8,6 +8,7 @@
 mod budget;
 mod claims;
 mod common;
+mod few_threads;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(unix)]
