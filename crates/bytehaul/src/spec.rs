@@ -45,8 +45,9 @@ pub struct DownloadSpec {
     pub file_allocation: FileAllocation,
     /// Whether to go on with what an earlier run left beside the target. Default true.
     pub resume: bool,
-    /// Whether to resume even when the server names no validator (no ETag, no Last-Modified), on the URL and
-    /// the length alone. Default false: such a file is started over, since a change could not be noticed.
+    /// Whether to trust the URL and the length alone when the server names no validator (no ETag, no
+    /// Last-Modified, no digest). Default false: such a file is fetched as one stream, and begun again when that
+    /// breaks or another run goes on, since bytes of two versions could not be told apart.
     pub resume_without_validator: bool,
     /// What to do when the remote file has changed since the transfer began. Default: start over.
     pub on_remote_change: OnRemoteChange,

@@ -12,7 +12,7 @@ use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
 use crate::session::intake::Intake;
-use crate::session::job::{Connections, Job};
+use crate::session::job::{Connections, Job, Resume};
 use crate::session::open::Kept;
 use crate::session::probe::{Kind, Probe};
 use crate::session::ranged::{self, Driver};
@@ -100,6 +100,17 @@ impl Carrier {
                 evidence: Evidence::SingleResponse,
                 length_verified: true,
             }),
+            // Several answers could be of several versions, and nothing would tell: one answer is of one.
+            Kind::Ranged { range, total } if !self.may_be_joined(&known.identity) => {
+                tracing::debug!(url = %self.job.safe_url, "no validator; one stream is all that can be trusted");
+                let first = (range == (0..total)).then_some(Stream {
+                    body: probe.body,
+                    start: 0,
+                    skip: 0,
+                    shape: Shape::Part,
+                });
+                self.sequential(ground, known, first, Ranges::GivenUp).await
+            }
             Kind::Ranged { range, total } => {
                 let first = ByteRange::new(range.start, range.end);
                 self.ranged(ground, known, probe, first, total).await
@@ -117,6 +128,11 @@ impl Carrier {
                     .await
             }
         }
+    }
+
+    /// Whether bytes of several answers may be put together.
+    fn may_be_joined(&self, identity: &Identity) -> bool {
+        identity.has_validator() || self.job.resume == Resume::Trusting
     }
 
     async fn ranged(
