@@ -217,6 +217,20 @@ impl Disk {
         self.sync_directory_always()
     }
 
+    /// Makes the target's new name survive a power cut.
+    pub(crate) fn sync_published(&self) -> Result<(), Error> {
+        if self.durability == Durability::Kill {
+            return Ok(());
+        }
+        self.make(Change::SyncDirectory, || {
+            sys::sync_directory(&self.layout.directory)
+        })
+        .map_err(|error| Error::NotDurable {
+            path: self.layout.target.clone(),
+            source: Arc::new(error),
+        })
+    }
+
     /// Also where nothing else is synced: bytes that are kept may be overwritten only when the claims on them are gone.
     pub(crate) fn sync_directory_always(&self) -> Result<(), Error> {
         self.make(Change::SyncDirectory, || {

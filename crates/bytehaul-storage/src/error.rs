@@ -38,7 +38,8 @@ pub enum Error {
         /// The target as it was given.
         path: PathBuf,
     },
-    /// Another download, of this process or of another one, is writing to the same target.
+    /// Another download, of this process or of another one, is writing to the same target, or has published it and is
+    /// still cleaning up; or another program has locked it.
     #[error("{path} is being written by another download")]
     Locked {
         /// The target.
@@ -78,6 +79,16 @@ pub enum Error {
         /// The part file.
         path: PathBuf,
     },
+    /// The whole, verified file has the target's name, but the sync of its directory failed: after a power cut it may be
+    /// under the name of the part again, to be finished by another run. Nothing is left to resume until then.
+    #[error("{path} is published, but its name may not survive a power cut")]
+    NotDurable {
+        /// The target.
+        path: PathBuf,
+        /// The system's word.
+        #[source]
+        source: Arc<io::Error>,
+    },
     /// A range lies beyond the known length of the object, or beyond what a file offset can say.
     #[error("bytes from {offset} on reach beyond the end of {path} at {len}")]
     BeyondEnd {
@@ -109,7 +120,7 @@ pub enum Error {
     },
 }
 
-/// Why a finished part file was not published.
+/// Why a finished part file was not published, or not for good.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum FinishError {
@@ -128,7 +139,7 @@ pub enum FinishError {
         /// What has to be written still, in order.
         missing: Vec<Range<u64>>,
     },
-    /// The file system failed; what was written stays and can be resumed.
+    /// The file system failed; what was written stays and can be resumed. After [`Error::NotDurable`] it is the target.
     #[error("publish the finished file")]
     Storage(#[from] Error),
 }
@@ -137,7 +148,9 @@ impl Error {
     /// The error of the system behind this one, if there is one.
     pub fn io(&self) -> Option<&io::Error> {
         match self {
-            Self::Permission { source, .. } | Self::Io { source, .. } => Some(source),
+            Self::Permission { source, .. }
+            | Self::NotDurable { source, .. }
+            | Self::Io { source, .. } => Some(source),
             Self::DiskFull { source, .. } => source.as_deref(),
             Self::TargetExists { .. }
             | Self::TargetIsDirectory { .. }

@@ -67,7 +67,25 @@ impl Part {
         part.unused.store(found == Found::Made, Ordering::Relaxed);
         // Published by another since our first look, who then let go of the next part's name.
         check_target(layout, conflict)?;
+        part.refuse_beside_publisher(layout)?;
         Ok(Some(part))
+    }
+
+    /// Fails while the target is a file that another has published and not yet let go of: the control file that he still
+    /// has to remove by its name would be ours. No such file can appear later, since the part's name and lock are ours.
+    fn refuse_beside_publisher(&self, layout: &Layout) -> Result<(), Error> {
+        let id = match sys::entry(&layout.target) {
+            Ok(Some(entry)) if entry.is_file() => sys::id(&entry),
+            Ok(_) | Err(_) => return Ok(()),
+        };
+        // Where a file is known by its time of creation, the target may seem to be this very part; then the lock tells.
+        let held = id != self.id && lock(&HELD).contains(&id);
+        if held || sys::is_locked(&layout.target) {
+            return Err(Error::Locked {
+                path: layout.target.clone(),
+            });
+        }
+        Ok(())
     }
 
     /// Whether `path` still names this very file.
@@ -269,6 +287,31 @@ mod tests {
             "{owned:?}"
         );
         assert!(!layout.part.exists(), "what was made for nothing goes");
+    }
+
+    #[test]
+    fn a_target_that_another_process_has_still_to_clean_up_after_is_not_claimed() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = layout(&directory);
+        std::fs::write(&layout.target, "published").unwrap();
+        std::fs::write(&layout.control, "of the next").unwrap();
+        // Not in this process's table, as the file of another process.
+        let publisher = File::open(&layout.target).unwrap();
+        publisher.lock().unwrap();
+        let claim = |conflict| crate::claim(&layout.target, conflict, crate::Resume::Continue);
+        let claimed = claim(Conflict::Overwrite);
+        assert!(matches!(claimed, Err(Error::Locked { .. })), "{claimed:?}");
+        assert!(!layout.part.exists(), "what was made for nothing goes");
+        let refused = claim(Conflict::Refuse);
+        assert!(
+            matches!(refused, Err(Error::TargetExists { .. })),
+            "{refused:?}"
+        );
+        assert!(layout.control.exists(), "not swept under a publisher");
+        publisher.unlock().unwrap();
+        assert!(claim(Conflict::Overwrite).is_ok());
+        assert!(claim(Conflict::Refuse).is_err());
+        assert!(!layout.control.exists(), "swept when nobody is at it");
     }
 
     #[test]

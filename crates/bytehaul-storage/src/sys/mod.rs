@@ -1,6 +1,6 @@
 //! The calls to the system that `std` has no portable form of.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, IoSlice};
 use std::path::Path;
 
@@ -31,6 +31,13 @@ pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
 /// Makes a file that must not be there yet.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     imp::without_following(OpenOptions::new().read(true).write(true).create_new(true)).open(path)
+}
+
+/// Whether somebody holds the lock of the file, as far as it can be opened and the file system has locks.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    imp::without_following(OpenOptions::new().read(true))
+        .open(path)
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// What has this name itself, if anything.

@@ -5,9 +5,11 @@
     reason = "what is compared is a list of ranges"
 )]
 
+mod broken;
 mod crash;
 mod faults;
 mod model;
+mod publishing;
 
 use std::ops::Range;
 use std::path::Path;

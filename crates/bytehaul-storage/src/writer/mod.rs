@@ -125,7 +125,7 @@ impl Writer {
     /// Those of [`Writer::save`]; the file is given up also then.
     pub async fn close(&self) -> Result<(), Error> {
         let saved = self.save().await;
-        self.blocking(|shared| shared.close()).await;
+        self.blocking(Shared::close).await;
         saved
     }
 
@@ -182,7 +182,8 @@ impl Writer {
     /// # Errors
     ///
     /// [`FinishError::Mismatch`] after removing the bytes. [`FinishError::Incomplete`] and [`FinishError::Storage`]
-    /// change nothing: the target may have been taken ([`Error::TargetExists`]) or the part removed ([`Error::Removed`]).
+    /// change nothing: the target may have been taken ([`Error::TargetExists`]) or the part removed ([`Error::Removed`]);
+    /// but after [`Error::NotDurable`] the file is published and given up.
     pub async fn finish(
         &self,
         expected: Option<Digest>,
@@ -200,7 +201,7 @@ impl Writer {
     pub async fn discard(self) -> Result<(), Error> {
         // A failed write is no reason to keep the file.
         let _ = self.settled().await;
-        self.blocking(|shared| shared.discard()).await
+        self.blocking(Shared::discard).await
     }
 
     /// The names of the files.

@@ -23,7 +23,11 @@ impl Shared {
         self.write_the_last();
         let finished = self.finish_in_turn(expected, len);
         match &finished {
-            Ok(_) | Err(FinishError::Mismatch { .. }) => self.give_up(),
+            // The part is gone in all of these, so there is nothing that a control file could speak of.
+            Ok(_)
+            | Err(FinishError::Mismatch { .. } | FinishError::Storage(Error::NotDurable { .. })) => {
+                self.give_up();
+            }
             Err(FinishError::Incomplete { .. } | FinishError::Storage(_)) => {
                 // Resumable still: what has been written since the last snapshot is worth one more.
                 lock(&self.queue).closed = false;
@@ -138,9 +142,11 @@ impl Shared {
         self.sync_part()?;
         self.disk.publish(self.conflict)?;
         // From here on the file is there; only after its name is durable may the control file go.
-        self.disk.sync_directory()?;
-        if lock(&self.progress).journal.is_some() {
-            self.disk.remove_control()?;
+        self.disk.sync_published()?;
+        let has_control = lock(&self.progress).journal.is_some();
+        if has_control && let Err(error) = self.disk.remove_control() {
+            // The file is right and there for good; the next claim sweeps the rest away.
+            tracing::warn!(%error, "cannot remove the control file of a published file");
         }
         Ok(())
     }
