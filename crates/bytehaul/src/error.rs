@@ -236,6 +236,7 @@ fn storage_path(error: &bytehaul_storage::Error) -> Option<&Path> {
         | Error::DiskFull { path, .. }
         | Error::Removed { path }
         | Error::BeyondEnd { path, .. }
+        | Error::NotDurable { path, .. }
         | Error::Io { path, .. } => Some(path),
         _ => None,
     }

@@ -58,7 +58,7 @@ pub struct DownloadSpec {
     /// Wait before the first retry; it doubles with every further one (with jitter, 30 s at most). Default 1 s.
     /// A server's `Retry-After` wins.
     pub retry_base_delay: Duration,
-    /// The longest `Retry-After` that is obeyed; a server that asks for more fails the attempt. Default 5 min.
+    /// The longest `Retry-After` that is obeyed; a longer one is cut to this. Default 5 min.
     pub max_retry_after: Duration,
     /// Bytes a second over all connections of this download. Default 0: no limit.
     pub max_download_speed: u64,

@@ -42,10 +42,13 @@ pub(crate) async fn ask(
         };
         match verdict {
             Verdict::Same(evidence) => return Ok((reply, evidence)),
-            Verdict::Changed(what) => return Err(Trouble::Changed(what)),
-            Verdict::Doubt(what) => match waits.next() {
+            // Another length is no wobble, but it may be somebody's error page, which does not stay.
+            Verdict::Changed(what) if waits.len() <= DOUBT_WAITS.len() - CHANGE_ASKED => {
+                return Err(Trouble::Changed(what));
+            }
+            Verdict::Changed(what) | Verdict::Doubt(what) => match waits.next() {
                 Some(wait) => {
-                    tracing::debug!(url = %reply.url, what, "another validator; asking again");
+                    tracing::debug!(url = %reply.url, what, "another version, it seems; asking again");
                     tokio::time::sleep(*wait).await;
                 }
                 None => return Err(Trouble::Doubt(what)),
@@ -53,6 +56,9 @@ pub(crate) async fn ask(
         }
     }
 }
+
+/// How often a change that no wobble explains is asked about again.
+const CHANGE_ASKED: usize = 3;
 
 /// How long to wait before asking again about a validator that differs, each time. A server whose edges name
 /// different ones shows the known one again before long; only after all of these is it a change.

@@ -129,7 +129,6 @@ async fn the_outcome_says_on_what_it_rests() {
         (Evidence::StrongEtag, object()),
         (Evidence::WeakEtag, object().etag("W/\"1\"")),
         (Evidence::LastModified, object().no_etag()),
-        (Evidence::Length, object().no_validator()),
         (Evidence::Digest, with_digest(object())),
     ];
     for (expected, object) in cases {
@@ -147,6 +146,23 @@ async fn the_outcome_says_on_what_it_rests() {
         let outcome = bed.fetch(alone).await.expect("completes");
         assert_eq!(outcome.evidence, Evidence::SingleResponse, "{expected}");
     }
+}
+
+/// Without a validator several answers could be of several versions, so there is one, unless the caller trusts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_validator_there_is_one_stream() {
+    let object = Object::random(1, LEN).no_validator();
+    let bed = Bed::serving(&object.behaviour(Behaviour::new().total_rate(24 * MIB)));
+    let spec = || bed.spec().max_connections(4);
+    let outcome = bed.fetch(spec()).await.expect("completes");
+    assert_eq!(outcome.evidence, Evidence::SingleResponse);
+    assert_eq!(outcome.connections, 1);
+    let trusting = spec()
+        .resume_without_validator(true)
+        .output_path(bed.path("trusting"));
+    let outcome = bed.fetch(trusting).await.expect("completes");
+    assert_eq!(outcome.evidence, Evidence::Length);
+    assert!(outcome.connections > 1, "{outcome:?}");
 }
 
 /// Some hosts answer conditional ranges wrongly, so the proof is in comparing the answers.
