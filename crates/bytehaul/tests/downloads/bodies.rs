@@ -166,3 +166,26 @@ async fn answers_that_make_no_sense() {
         );
     }
 }
+
+/// A stream of unknown length breaks off, and the rest comes in parts shorter than asked: the end of a part is not the
+/// end of the file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_part_is_not_the_end_of_a_file_of_unknown_length() {
+    for total in [None, Some(Effect::UnknownTotal)] {
+        let first = || When::Requests(0..1);
+        let behaviour = Behaviour::new()
+            .rate(16 * MIB)
+            .when(first(), Effect::IgnoreRange)
+            .when(first(), Effect::Chunked(64 * KIB))
+            .when(first(), Effect::ResetAfter(MIB))
+            .when(When::From(1), Effect::ShortRange(700 * KIB));
+        let behaviour = total
+            .into_iter()
+            .fold(behaviour, |all, effect| all.when(When::From(1), effect));
+        let bed = Bed::serving(&object().behaviour(behaviour));
+        let outcome = bed
+            .completes(bed.spec().max_connections(1), &object())
+            .await;
+        assert!(bed.server.requests().len() > 2, "{outcome:?}");
+    }
+}

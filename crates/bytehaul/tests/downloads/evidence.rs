@@ -1,6 +1,6 @@
 //! What counts as the same file, and what the outcome says that it rests on.
 
-use bytehaul::Evidence;
+use bytehaul::{DownloadError, Evidence};
 use bytehaul_testkit::{Behaviour, Effect, Object, When};
 
 use crate::common::{Bed, KIB, MIB, ended, received};
@@ -182,4 +182,27 @@ async fn a_server_that_distrusts_if_range_is_no_obstacle() {
             "{outcome:?}"
         );
     }
+}
+
+/// One answer with another validator, and then trouble, is no proof of a change: what has arrived stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doubt_followed_by_trouble_keeps_progress() {
+    let object = Object::random(1, LEN);
+    let bed = Bed::serving(&object);
+    let had = bed
+        .paused_at(bed.spec().max_connections(1), 2 * MIB, 16 * MIB)
+        .await;
+    let doubtful = Behaviour::new()
+        .rate(8 * MIB)
+        .when(When::Requests(0..1), Effect::ResetAfter(512 * KIB))
+        .when(When::Requests(1..2), Effect::Etag("\"other\"".into()))
+        .when(When::From(2), Effect::ResetAfter(0));
+    bed.server.behave("/f", doubtful);
+    let spec = bed.spec().max_connections(1).max_retries(1);
+    let error = bed.fetch(spec).await.expect_err("the server is gone");
+    assert!(matches!(error, DownloadError::Network { .. }), "{error}");
+    bed.is_kept();
+    bed.server.behave("/f", Behaviour::new());
+    let outcome = bed.completes(bed.spec(), &object).await;
+    assert!(outcome.resumed_from >= had, "{outcome:?}");
 }
