@@ -38,6 +38,8 @@ impl Lines {
         let left = Arc::clone(&waiting);
         thread::Builder::new().name("lines".into()).spawn(move || {
             write(out, &lines, &left);
+            // Whoever has seen the end finds that nobody takes lines any more.
+            drop(lines);
             drop(ending);
         })?;
         Ok(Self {
@@ -169,6 +171,7 @@ mod tests {
         drop(open);
         // The writer, and the sender within, goes with the thread.
         assert!(took.recv().is_err());
+        assert!((&mut lines.ended).await.is_err());
         lines.tell(line(2), Keep::Always);
         assert!(lines.to.is_none());
         lines.written().await;
