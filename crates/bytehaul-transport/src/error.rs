@@ -43,6 +43,16 @@ pub enum ErrorKind {
     Refused,
     /// The TLS handshake failed: the certificate is not trusted, or no common protocol was found.
     Tls,
+    /// The proxy could not be connected to, or the TLS handshake with it broke off.
+    ProxyConnect,
+    /// The proxy wants credentials, or other ones (407, or a SOCKS login that was turned down).
+    ProxyAuthentication,
+    /// The proxy does not want to connect to the host (403 and the like, or a SOCKS rule).
+    ProxyDenied,
+    /// The proxy tried and could not reach the host (502, 503, 504, or the SOCKS reply that says so).
+    ProxyFailed,
+    /// What the proxy answered is not the protocol it was asked in.
+    ProxyProtocol,
     /// Name look-up, connection and TLS handshake together took longer than the connect timeout.
     TimeoutConnect,
     /// The response head did not arrive within the read timeout.
@@ -88,6 +98,8 @@ impl ErrorKind {
         match self {
             Self::Resolve
             | Self::Connect
+            | Self::ProxyConnect
+            | Self::ProxyFailed
             | Self::TimeoutConnect
             | Self::TimeoutHead
             | Self::TimeoutBody
@@ -101,6 +113,9 @@ impl ErrorKind {
             | Self::Configuration
             | Self::HostNotFound
             | Self::Tls
+            | Self::ProxyAuthentication
+            | Self::ProxyDenied
+            | Self::ProxyProtocol
             | Self::HeadersTooLarge
             | Self::BodyTooLarge
             | Self::TooManyRedirects
