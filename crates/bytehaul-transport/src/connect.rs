@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use url::Host;
 
@@ -13,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::eyeballs;
 use crate::origin::{Origin, Scheme};
 use crate::resolve::{Resolve, ResolveError};
-use crate::tls::{TlsSetup, TlsStream};
+use crate::tls::{Alpn, TlsSetup, handshake};
 use crate::wire::{Stream, Wire};
 
 /// What is needed to make connections, shared by all requests of a client.
@@ -103,23 +102,7 @@ impl Connector {
     }
 
     async fn secure(&self, origin: &Origin, tcp: TcpStream) -> Result<Stream, Error> {
-        let config = self.tls.config().await?;
-        let name = match origin.host() {
-            Host::Ipv4(ip) => ServerName::from(IpAddr::V4(*ip)),
-            Host::Ipv6(ip) => ServerName::from(IpAddr::V6(*ip)),
-            Host::Domain(name) => ServerName::try_from(name.trim_end_matches('.').to_owned())
-                .map_err(|error| {
-                    Error::new(ErrorKind::InvalidUrl, "host is no name for tls").with_source(error)
-                })?,
-        };
-        let handshake = TlsStream::connect(config, name, tcp).await;
-        let tls = handshake.map_err(|error| {
-            let kind = match error.get_ref() {
-                Some(cause) if cause.is::<rustls::Error>() => ErrorKind::Tls,
-                _ => ErrorKind::Reset,
-            };
-            Error::new(kind, format!("tls handshake with {}", origin.host())).with_source(error)
-        })?;
+        let tls = handshake(&self.tls, origin.host(), Alpn::Http1, tcp).await?;
         Ok(Stream::Tls(Box::new(tls)))
     }
 }

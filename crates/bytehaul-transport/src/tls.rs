@@ -1,5 +1,6 @@
 //! Whom to trust, and how the TLS configuration comes about only when the first https URL is asked for.
 
+mod handshake;
 mod stream;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 
+pub(crate) use self::handshake::{Alpn, handshake};
 pub(crate) use self::stream::TlsStream;
 use crate::error::{Error, ErrorKind};
 
@@ -56,7 +58,7 @@ impl Tls {
 pub(crate) struct TlsSetup {
     extra: Vec<CertificateDer<'static>>,
     roots: Roots,
-    config: OnceCell<Arc<ClientConfig>>,
+    configs: OnceCell<[Arc<ClientConfig>; 3]>,
 }
 
 impl TlsSetup {
@@ -88,12 +90,13 @@ impl TlsSetup {
         Ok(Self {
             extra,
             roots: tls.roots,
-            config: OnceCell::new(),
+            configs: OnceCell::new(),
         })
     }
 
-    pub(crate) async fn config(&self) -> Result<Arc<ClientConfig>, Error> {
-        let config = self.config.get_or_try_init(|| async {
+    /// The configuration for connections that offer these protocols. Sessions are shared between them.
+    pub(crate) async fn config(&self, alpn: Alpn) -> Result<Arc<ClientConfig>, Error> {
+        let config = self.configs.get_or_try_init(|| async {
             let roots = self.trusted().await?;
             let provider = Arc::new(rustls::crypto::ring::default_provider());
             let mut config = ClientConfig::builder_with_provider(provider)
@@ -103,10 +106,13 @@ impl TlsSetup {
                 })?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Ok(Arc::new(config))
+            Ok(Alpn::ALL.map(|alpn| {
+                config.alpn_protocols = alpn.protocols();
+                Arc::new(config.clone())
+            }))
         });
-        config.await.cloned()
+        let configs = config.await?;
+        Ok(Arc::clone(&configs[alpn as usize]))
     }
 
     async fn trusted(&self) -> Result<RootCertStore, Error> {

@@ -23,7 +23,7 @@ pub(crate) struct Wire {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream>),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Wire {
@@ -65,7 +65,7 @@ impl Wire {
                 let mut byte = [0u8; 1];
                 let mut buf = ReadBuf::new(&mut byte);
                 let mut cx = Context::from_waker(Waker::noop());
-                open(tls.tcp()) && Pin::new(tls).poll_read(&mut cx, &mut buf).is_pending()
+                open(tls.get_ref()) && Pin::new(tls).poll_read(&mut cx, &mut buf).is_pending()
             }
         }
     }

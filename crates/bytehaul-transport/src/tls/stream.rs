@@ -9,17 +9,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// A client's side of a connection whose handshake is done.
-pub(crate) struct TlsStream {
+pub(crate) struct TlsStream<S> {
     session: UnbufferedClientConnection,
-    tcp: TcpStream,
+    io: S,
     incoming: Incoming,
     outgoing: Queue,
     /// Plaintext that the reader had no room for.
@@ -42,16 +41,16 @@ enum Handshake {
     UnderWay,
 }
 
-impl TlsStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Does the handshake.
     pub(crate) async fn connect(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
-        tcp: TcpStream,
+        io: S,
     ) -> io::Result<Self> {
         let mut stream = Self {
             session: UnbufferedClientConnection::new(config, name).map_err(tls_error)?,
-            tcp,
+            io,
             incoming: Incoming::new(),
             outgoing: Queue::default(),
             plain: Queue::default(),
@@ -61,8 +60,23 @@ impl TlsStream {
         Ok(stream)
     }
 
-    pub(crate) fn tcp(&self) -> &TcpStream {
-        &self.tcp
+    /// The stream below.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.io
+    }
+
+    /// The protocol that both sides agreed on (RFC 7301).
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.session.alpn_protocol()
+    }
+
+    pub(crate) fn version(&self) -> Option<ProtocolVersion> {
+        self.session.protocol_version()
+    }
+
+    /// Whether an earlier session was taken up again.
+    pub(crate) fn handshake_kind(&self) -> Option<HandshakeKind> {
+        self.session.handshake_kind()
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +151,7 @@ impl TlsStream {
     /// Receives more. An end without the peer's notice is an error: it may be an attacker's.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut room = ReadBuf::new(self.incoming.room()?);
-        ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut room))?;
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut room))?;
         match room.filled().len() {
             0 => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
@@ -153,7 +167,7 @@ impl TlsStream {
     /// Sends all that waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
-            let sent = ready!(Pin::new(&mut self.tcp).poll_write(cx, self.outgoing.rest()))?;
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, self.outgoing.rest()))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -163,7 +177,7 @@ impl TlsStream {
     }
 }
 
-impl AsyncRead for TlsStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -200,7 +214,7 @@ impl AsyncRead for TlsStream {
     }
 }
 
-impl AsyncWrite for TlsStream {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -229,14 +243,14 @@ impl AsyncWrite for TlsStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
-impl fmt::Debug for TlsStream {
+impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream")
-            .field("tcp", &self.tcp)
+            .field("io", &self.io)
             .finish_non_exhaustive()
     }
 }
