@@ -9,6 +9,7 @@ use http::HeaderValue;
 use crate::client::{Client, Shared, Timeouts};
 use crate::connect::{Connector, Families};
 use crate::error::{Error, ErrorKind};
+use crate::eyeballs::BadAddresses;
 use crate::pool::{Pool, PoolLimits};
 use crate::resolve::{HickoryResolver, Resolve};
 use crate::tls::{Tls, TlsSetup};
@@ -152,6 +153,7 @@ impl ClientBuilder {
             resolver,
             families: self.families,
             tls: TlsSetup::new(&self.tls)?,
+            bad: BadAddresses::default(),
         };
         let pool = Arc::new(Pool::new(self.pool));
         let shared = Shared {

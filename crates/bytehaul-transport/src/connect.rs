@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use url::Host;
 
 use crate::error::{Error, ErrorKind};
-use crate::eyeballs;
+use crate::eyeballs::{self, BadAddresses};
 use crate::origin::{Origin, Scheme};
 use crate::resolve::{Resolve, ResolveError};
 use crate::tls::{Alpn, TlsSetup, handshake};
@@ -21,6 +21,7 @@ pub(crate) struct Connector {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) families: Families,
     pub(crate) tls: TlsSetup,
+    pub(crate) bad: BadAddresses,
 }
 
 /// Which addresses of a name are used.
@@ -48,7 +49,7 @@ impl Connector {
 
     async fn dial(&self, origin: &Origin) -> Result<Wire, Error> {
         let addresses = self.addresses(origin).await?;
-        let tcp = eyeballs::connect(addresses)
+        let tcp = eyeballs::connect(addresses, &self.bad)
             .await
             .map_err(|(address, error)| {
                 let kind = match error.kind() {

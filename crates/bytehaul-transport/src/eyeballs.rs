@@ -1,5 +1,7 @@
 //! In which order the addresses of a host are tried, and when the next is tried beside one that does not answer.
 
+mod memory;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -8,43 +10,63 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-/// Connects to the first address that answers (a simple RFC 8305: alternating families, an attempt each 250 ms or at once
-/// after a failure). The error is of the first address that failed, or of one that refused where there is one.
+pub(crate) use self::memory::BadAddresses;
+
+/// Connects to the first address that answers, after RFC 8305 sections 4 and 5: families in turn, beginning with that of
+/// the first address; another attempt each 250 ms, or at once after a failure; at most 8 attempts at a time, the oldest
+/// of which is given up for the next. Addresses known to be bad come last.
 ///
-/// Dropping the future gives up all attempts.
+/// The error is of the first address that failed, or of one that refused where there is one. Dropping the future gives up
+/// all attempts.
 pub(crate) async fn connect(
     addresses: Vec<SocketAddr>,
+    bad: &BadAddresses,
 ) -> Result<TcpStream, (SocketAddr, io::Error)> {
+    race(addresses, bad, TcpStream::connect).await
+}
+
+async fn race<T, F>(
+    mut addresses: Vec<SocketAddr>,
+    bad: &BadAddresses,
+    dial: impl Fn(SocketAddr) -> F,
+) -> Result<T, (SocketAddr, io::Error)>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    let now = || Instant::now().into_std();
+    bad.sort(&mut addresses, now());
     let mut waiting = VecDeque::from(interleave(addresses));
-    let mut running: Vec<Attempt> = Vec::new();
+    let mut running: Vec<Attempt<F>> = Vec::new();
     let mut failure: Option<(SocketAddr, io::Error)> = None;
     loop {
         if let Some(address) = waiting.pop_front() {
+            if running.len() == MOST_ATTEMPTS {
+                let oldest = running.remove(0).address;
+                bad.failed(oldest, now());
+                failure.get_or_insert((oldest, io::ErrorKind::TimedOut.into()));
+            }
+            let connecting = Box::pin(dial(address));
             running.push(Attempt {
                 address,
-                connecting: Box::pin(TcpStream::connect(address)),
+                connecting,
             });
         }
         if running.is_empty() {
-            let none = || {
-                (
-                    UNSPECIFIED,
-                    io::Error::new(io::ErrorKind::NotFound, "no address"),
-                )
-            };
-            return Err(failure.unwrap_or_else(none));
+            return Err(failure.unwrap_or_else(no_address));
         }
-        let stagger = if waiting.is_empty() {
-            None
-        } else {
-            Some(STAGGER)
-        };
+        let stagger = (!waiting.is_empty()).then_some(STAGGER);
         match next_event(&mut running, stagger).await {
-            Event::Connected(stream) => return Ok(stream),
+            Event::Connected(index, stream) => {
+                let order: Vec<SocketAddr> = running.iter().map(|run| run.address).collect();
+                bad.connected(order[index], &order[..index], now());
+                return Ok(stream);
+            }
             Event::Stagger => {}
-            Event::Failed(address, error) => {
+            Event::Failed(index, error) => {
+                let address = running.remove(index).address;
+                bad.failed(address, now());
                 if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
                     failure = Some((address, error));
                 }
@@ -53,18 +75,22 @@ pub(crate) async fn connect(
     }
 }
 
-struct Attempt {
+/// One of the running attempts; they are kept in the order in which they began.
+struct Attempt<F> {
     address: SocketAddr,
-    connecting: Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>,
+    connecting: Pin<Box<F>>,
 }
 
-enum Event {
-    Connected(TcpStream),
-    Failed(SocketAddr, io::Error),
+enum Event<T> {
+    Connected(usize, T),
+    Failed(usize, io::Error),
     Stagger,
 }
 
-async fn next_event(running: &mut Vec<Attempt>, stagger: Option<Duration>) -> Event {
+async fn next_event<T, F>(running: &mut [Attempt<F>], stagger: Option<Duration>) -> Event<T>
+where
+    F: Future<Output = io::Result<T>>,
+{
     let mut stagger = pin!(stagger.map(sleep));
     std::future::poll_fn(|cx| {
         if let Poll::Ready(event) = poll_attempts(running, cx) {
@@ -78,13 +104,15 @@ async fn next_event(running: &mut Vec<Attempt>, stagger: Option<Duration>) -> Ev
     .await
 }
 
-fn poll_attempts(running: &mut Vec<Attempt>, cx: &mut Context<'_>) -> Poll<Event> {
-    for index in 0..running.len() {
-        if let Poll::Ready(result) = running[index].connecting.as_mut().poll(cx) {
-            let address = running.remove(index).address;
+fn poll_attempts<T, F>(running: &mut [Attempt<F>], cx: &mut Context<'_>) -> Poll<Event<T>>
+where
+    F: Future<Output = io::Result<T>>,
+{
+    for (index, attempt) in running.iter_mut().enumerate() {
+        if let Poll::Ready(result) = attempt.connecting.as_mut().poll(cx) {
             return Poll::Ready(match result {
-                Ok(stream) => Event::Connected(stream),
-                Err(error) => Event::Failed(address, error),
+                Ok(stream) => Event::Connected(index, stream),
+                Err(error) => Event::Failed(index, error),
             });
         }
     }
@@ -105,73 +133,16 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
+fn no_address() -> (SocketAddr, io::Error) {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    let error = io::Error::new(io::ErrorKind::NotFound, "no address");
+    (unspecified, error)
+}
+
 /// RFC 8305 section 5: the recommended delay between attempts.
 const STAGGER: Duration = Duration::from_millis(250);
-const UNSPECIFIED: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+/// The eighth silent one has waited for two seconds, longer than a healthy path takes.
+const MOST_ATTEMPTS: usize = 8;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
-        list.iter().map(|text| text.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn families_alternate() {
-        let mixed = interleave(addresses(&[
-            "[::1]:1",
-            "[::2]:1",
-            "[::3]:1",
-            "1.1.1.1:1",
-            "1.1.1.2:1",
-        ]));
-        assert_eq!(
-            mixed,
-            addresses(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "1.1.1.2:1", "[::3]:1"])
-        );
-        assert_eq!(interleave(vec![]), vec![]);
-    }
-
-    #[tokio::test]
-    async fn a_dead_address_does_not_stop_the_next() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let live = listener.local_addr().unwrap();
-        let closed: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let stream = connect(vec![closed, live]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), live);
-        let (address, error) = connect(vec![closed]).await.unwrap_err();
-        assert_eq!(
-            (address, error.kind()),
-            (closed, io::ErrorKind::ConnectionRefused)
-        );
-    }
-
-    #[cfg(target_os = "linux")]
-    /// An address that takes no further connections and does not say so.
-    async fn silent() -> (SocketAddr, tokio::net::TcpListener, Vec<TcpStream>) {
-        let socket = tokio::net::TcpSocket::new_v4().unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut crowd = Vec::new();
-        let limit = Duration::from_millis(100);
-        while let Ok(Ok(stream)) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
-            crowd.push(stream);
-        }
-        (address, listener, crowd)
-    }
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn a_silent_address_is_overtaken() {
-        let (silent, _listener, _crowd) = silent().await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let live = listener.local_addr().unwrap();
-        let started = std::time::Instant::now();
-        let stream = connect(vec![silent, live]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), live);
-        assert!((STAGGER..STAGGER * 4).contains(&started.elapsed()));
-    }
-}
+mod tests;

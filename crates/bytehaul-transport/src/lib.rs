@@ -15,6 +15,7 @@ mod framing;
 pub mod headers;
 mod origin;
 mod pool;
+mod recent;
 mod redirect;
 mod request;
 pub mod resolve;
