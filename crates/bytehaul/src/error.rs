@@ -93,6 +93,17 @@ pub enum DownloadError {
         /// What the file has.
         actual: Box<Digest>,
     },
+    /// The server has a file of another size than the one that was asked for. Nothing was published.
+    #[error("{url} has {actual} bytes, expected {expected}")]
+    #[non_exhaustive]
+    SizeMismatch {
+        /// The URL, redacted.
+        url: SafeUrl,
+        /// What was asked for.
+        expected: u64,
+        /// What the server has.
+        actual: u64,
+    },
     /// This machine: the target exists or is locked, the disk is full, a permission is missing, a write failed.
     #[error(transparent)]
     Storage(Arc<bytehaul_storage::Error>),
@@ -120,7 +131,7 @@ impl DownloadError {
             Self::Status { status, .. } if is_transient(*status) => ErrorKind::Network,
             Self::Status { .. } | Self::BadResponse { .. } => ErrorKind::Server,
             Self::RemoteChanged { .. } => ErrorKind::RemoteChanged,
-            Self::ChecksumMismatch { .. } => ErrorKind::Integrity,
+            Self::ChecksumMismatch { .. } | Self::SizeMismatch { .. } => ErrorKind::Integrity,
             Self::Storage(_) => ErrorKind::Local,
             Self::Internal { .. } => ErrorKind::Internal,
         }
@@ -131,7 +142,7 @@ impl DownloadError {
     /// 102 invalid parameter · 105 local I/O · 106 network · 109 status · 114 unusable answer to a range ·
     /// 116 checksum mismatch · 119 client set-up · 120 cancelled · 121 disk full · 122 local file removed or
     /// replaced · 123 remote file changed · 124 paused · 125 target exists or is a directory · 126 target locked
-    /// by another download · 127 internal.
+    /// by another download · 127 internal · 128 another size than expected.
     pub fn code(&self) -> u16 {
         match self {
             Self::InvalidParameter { .. } => 102,
@@ -140,6 +151,7 @@ impl DownloadError {
             Self::Status { .. } => 109,
             Self::BadResponse { .. } => 114,
             Self::ChecksumMismatch { .. } => 116,
+            Self::SizeMismatch { .. } => 128,
             Self::Client { .. } => 119,
             Self::Cancelled => 120,
             Self::Storage(source) => storage_code(source),

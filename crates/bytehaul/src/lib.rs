@@ -9,6 +9,7 @@ mod error;
 mod handle;
 mod identity;
 mod outcome;
+mod piece_hashes;
 mod progress;
 mod response;
 mod session;
@@ -25,6 +26,9 @@ pub use crate::error::{DownloadError, ErrorKind};
 pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
 pub use crate::outcome::Outcome;
+pub use crate::piece_hashes::PieceHashes;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
-pub use crate::spec::{DownloadSpec, Durability, FileAllocation, OnRemoteChange, Overwrite};
+pub use crate::spec::{
+    DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
+};
 pub use crate::stream::DownloadStream;

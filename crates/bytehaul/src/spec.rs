@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::DownloadError;
+use crate::piece_hashes::PieceHashes;
 
 /// One download: where from, where to, and how.
 ///
@@ -64,6 +65,15 @@ pub struct DownloadSpec {
     pub max_download_speed: u64,
     /// What the finished file must hash to. Default `None`.
     pub checksum: Option<Checksum>,
+    /// What each piece of the file must hash to, so that a bad one is found early and fetched again alone.
+    /// Default `None`.
+    pub piece_hashes: Option<PieceHashes>,
+    /// How many bytes the file has to have; a server that has another number of them does not have this file.
+    /// Default `None`: whatever the server says.
+    pub expected_size: Option<u64>,
+    /// What is made of mirrors and digests that the server's answer names (RFC 6249). Default: its header fields
+    /// count.
+    pub follow_metalink: FollowMetalink,
     /// Time for one attempt to connect, name resolution and TLS included. Default `None`: the downloader's (10 s).
     pub connect_timeout: Option<Duration>,
     /// Longest silence of the server, before the head and within the body. There is no limit on the whole
@@ -99,6 +109,9 @@ impl DownloadSpec {
             max_retry_after: Duration::from_secs(300),
             max_download_speed: 0,
             checksum: None,
+            piece_hashes: None,
+            expected_size: None,
+            follow_metalink: FollowMetalink::default(),
             connect_timeout: None,
             read_timeout: None,
             headers: Vec::new(),
@@ -134,6 +147,20 @@ impl DownloadSpec {
     #[must_use]
     pub fn checksum(mut self, checksum: Checksum) -> Self {
         self.checksum = Some(checksum);
+        self
+    }
+
+    /// Sets [`piece_hashes`](Self#structfield.piece_hashes).
+    #[must_use]
+    pub fn piece_hashes(mut self, hashes: PieceHashes) -> Self {
+        self.piece_hashes = Some(hashes);
+        self
+    }
+
+    /// Sets [`expected_size`](Self#structfield.expected_size), in bytes.
+    #[must_use]
+    pub fn expected_size(mut self, bytes: u64) -> Self {
+        self.expected_size = Some(bytes);
         self
     }
 
@@ -188,6 +215,7 @@ setters! {
     retry_base_delay: Duration,
     max_retry_after: Duration,
     max_download_speed: u64,
+    follow_metalink: FollowMetalink,
     durability: Durability,
     memory_budget: u64,
 }
@@ -213,6 +241,9 @@ impl fmt::Debug for DownloadSpec {
             .field("max_retry_after", &self.max_retry_after)
             .field("max_download_speed", &self.max_download_speed)
             .field("checksum", &self.checksum)
+            .field("piece_hashes", &self.piece_hashes)
+            .field("expected_size", &self.expected_size)
+            .field("follow_metalink", &self.follow_metalink)
             .field("connect_timeout", &self.connect_timeout)
             .field("read_timeout", &self.read_timeout)
             .field("headers", &headers)
@@ -256,6 +287,24 @@ pub enum OnRemoteChange {
     Restart,
     /// Fail with [`DownloadError::RemoteChanged`](crate::DownloadError::RemoteChanged) and keep what there is.
     Fail,
+}
+
+/// What is made of the mirrors and digests that a server's answer names (RFC 6249).
+///
+/// Mirrors are only taken from an answer that names a digest of the whole file as well, SHA-256 or stronger: nothing
+/// else would bind them to the file that was asked for (RFC 6249, section 6). That digest is then verified at the end.
+/// An `https` file is never fetched from an `http` mirror.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum FollowMetalink {
+    /// Nothing.
+    Off,
+    /// `Link: <…>; rel=duplicate` with a digest beside it.
+    #[default]
+    Headers,
+    /// Also the Metalink document of `Link: <…>; rel=describedby`: one more request, of at most 1 MiB and 10 s, which
+    /// carries no credentials to another origin.
+    HeadersAndDescription,
 }
 
 /// What happens when the target exists.

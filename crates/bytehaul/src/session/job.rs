@@ -10,7 +10,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::error::DownloadError;
-use crate::spec::{DownloadSpec, Durability, FileAllocation, OnRemoteChange, Overwrite};
+use crate::piece_hashes::PieceHashes;
+use crate::spec::{
+    DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
+};
 
 /// A checked download.
 pub(crate) struct Job {
@@ -28,6 +31,13 @@ pub(crate) struct Job {
     pub(crate) retry: RetryPolicy,
     pub(crate) speed: u64,
     pub(crate) digest: Option<Digest>,
+    pub(crate) pieces: Option<PieceHashes>,
+    pub(crate) size: Option<u64>,
+    #[expect(
+        dead_code,
+        reason = "the mirrors that an answer names are not used yet"
+    )]
+    pub(crate) follow_metalink: FollowMetalink,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) read_timeout: Option<Duration>,
     pub(crate) durability: Durability,
@@ -114,11 +124,56 @@ impl Job {
                 .checksum
                 .map(|checksum| checksum.digest())
                 .transpose()?,
+            size: expected_size(spec.expected_size, spec.piece_hashes.as_ref())?,
+            pieces: spec.piece_hashes,
+            follow_metalink: spec.follow_metalink,
             connect_timeout: spec.connect_timeout,
             read_timeout: spec.read_timeout,
             durability: spec.durability,
             memory,
         })
+    }
+
+    /// Compares the length of the file that a server has, as far as it is known, with what was asked for.
+    pub(crate) fn check_len(&self, url: &SafeUrl, len: Option<u64>) -> Result<(), DownloadError> {
+        let url = || url.clone();
+        match (self.size, &self.pieces, len) {
+            (Some(expected), _, Some(actual)) if expected != actual => {
+                Err(DownloadError::SizeMismatch {
+                    url: url(),
+                    expected,
+                    actual,
+                })
+            }
+            (_, Some(pieces), Some(len)) if !pieces.fits(len) => Err(DownloadError::BadResponse {
+                url: url(),
+                what: format!(
+                    "a file of {len} bytes, which does not have {} pieces of {} bytes",
+                    pieces.count(),
+                    pieces.piece_length()
+                ),
+                retries: 0,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The expected size, when the piece hashes can be those of a file of that size.
+fn expected_size(
+    size: Option<u64>,
+    pieces: Option<&PieceHashes>,
+) -> Result<Option<u64>, DownloadError> {
+    match (size, pieces) {
+        (Some(size), Some(pieces)) if !pieces.fits(size) => {
+            let reason = format!(
+                "{} of {} bytes each are not those of a file of {size} bytes",
+                pieces.count(),
+                pieces.piece_length()
+            );
+            Err(DownloadError::parameter("piece hashes", reason))
+        }
+        (size, _) => Ok(size),
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) async fn open(
             });
         }
         let mut probe = probe::probe(source, opening.wanted(left.as_ref()), retry).await?;
+        job.check_len(&probe.url, probe.identity.len)?;
         let kept = match left {
             None => Kept::Nothing,
             Some(left) => match opening.reconcile(&left, &mut probe, retry).await? {
@@ -175,6 +176,10 @@ impl Opening<'_> {
         }
         let left = claim.left()?;
         let identity = Identity::from_stored(&left.identity, left.len);
+        // Of a file of another size, nothing is of use.
+        self.job
+            .check_len(self.source.safe_url(), identity.len)
+            .ok()?;
         let missing = missing(left, identity.len?);
         let part = claim.layout().part.clone();
         let Some(gap) = missing.first() else {

@@ -38,6 +38,7 @@ pub(crate) async fn stream(
     let mut retry = carrier.retry();
     let first = probe::probe(&carrier.source, probe::beginning(job), &mut retry).await?;
     let identity = first.identity.clone();
+    job.check_len(&first.url, identity.len)?;
     if let Some(len) = identity.len {
         stats.set_total(len);
     }
@@ -73,6 +74,7 @@ pub(crate) async fn stream(
             length_verified,
         } => {
             stats.received.store(len, Relaxed);
+            job.check_len(&job.safe_url, Some(len))?;
             Ok(Streamed {
                 len,
                 evidence,

@@ -48,6 +48,7 @@ impl Transfer {
                     length_verified,
                 } => {
                     let url = self.carrier.source.answered_from();
+                    job.check_len(&url, Some(len))?;
                     return Ok(Arrived {
                         writer,
                         len,
