@@ -15,6 +15,12 @@ mod framing;
 pub mod headers;
 mod origin;
 mod pool;
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "until connections are made through proxies"
+)]
+mod proxy;
 mod recent;
 mod redirect;
 mod request;
@@ -31,6 +37,7 @@ pub use self::client::Client;
 pub use self::error::{Class, Error, ErrorKind};
 pub use self::framing::Framing;
 pub use self::origin::{Origin, Scheme};
+pub use self::proxy::{Proxies, Proxy};
 pub use self::request::{Request, RequestRange};
 pub use self::resolve::{Resolve, ResolveError};
 pub use self::response::Response;
