@@ -6,6 +6,8 @@
 mod compare;
 #[cfg(unix)]
 pub mod nginx;
+#[cfg(feature = "tls")]
+pub mod pki;
 #[cfg(unix)]
 pub mod process;
 mod server;
