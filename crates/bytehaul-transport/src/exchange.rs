@@ -22,6 +22,7 @@ use crate::body::{Direct, Framed, Source};
 use crate::error::{Error, ErrorKind};
 use crate::framing::{Framing, Reuse};
 use crate::stall::Stall;
+use crate::tls;
 use crate::wire::Wire;
 
 /// A response head, and where its body comes from.
@@ -191,6 +192,9 @@ fn head_error(error: hyper::Error) -> Error {
         (ErrorKind::Reset, "connection closed before a response")
     } else {
         match find_io(&error) {
+            Some(error) if tls::is_refusal(error) => {
+                (ErrorKind::Tls, "server ended the tls connection")
+            }
             Some(_) => (ErrorKind::Reset, "connection lost before a response"),
             None => (ErrorKind::Protocol, "unexpected message from the server"),
         }

@@ -42,7 +42,7 @@ pub use self::request::{Request, RequestRange};
 pub use self::resolve::{Resolve, ResolveError};
 pub use self::response::Response;
 pub use self::safe_url::SafeUrl;
-pub use self::tls::{Roots, Tls};
+pub use self::tls::{InvalidPin, Pin, Roots, Tls, TlsVersion};
 
 pub use http;
 pub use url::{self, Url};

@@ -7,6 +7,7 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Host;
 
+use super::failure::Failure;
 use super::{TlsSetup, TlsStream};
 use crate::error::{Error, ErrorKind};
 
@@ -72,8 +73,8 @@ fn server_name(host: &Host<String>) -> Result<ServerName<'static>, Error> {
 
 /// What the peer or this side objects to will be so again; what the network cut may work next time.
 fn kind(error: &io::Error) -> ErrorKind {
-    match error.get_ref() {
-        Some(cause) if cause.is::<rustls::Error>() => ErrorKind::Tls,
-        _ => ErrorKind::Reset,
-    }
+    let failure = error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<Failure>());
+    failure.map_or(ErrorKind::Reset, Failure::kind)
 }

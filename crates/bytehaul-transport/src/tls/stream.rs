@@ -11,9 +11,12 @@ use std::task::{Context, Poll, ready};
 
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError};
+use rustls::unbuffered::ConnectionState;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffers::{Incoming, Queue, give};
+use super::failure::{Credentials, Failure};
 
 /// A client's side of a connection whose handshake is done.
 pub(crate) struct TlsStream<S> {
@@ -24,6 +27,7 @@ pub(crate) struct TlsStream<S> {
     /// Plaintext that the reader had no room for.
     plain: Queue,
     peer_closed: bool,
+    credentials: Credentials,
 }
 
 /// What the session can do next.
@@ -48,13 +52,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         name: ServerName<'static>,
         io: S,
     ) -> io::Result<Self> {
+        let credentials = match config.client_auth_cert_resolver.has_certs() {
+            true => Credentials::Given,
+            false => Credentials::None,
+        };
+        let session = UnbufferedClientConnection::new(config, name)
+            .map_err(|error| Failure::new(error, credentials))?;
         let mut stream = Self {
-            session: UnbufferedClientConnection::new(config, name).map_err(tls_error)?,
+            session,
             io,
             incoming: Incoming::new(),
             outgoing: Queue::default(),
             plain: Queue::default(),
             peer_closed: false,
+            credentials,
         };
         std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
@@ -94,21 +105,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                     // The alert that tells the peer why is worth one try.
                     let _ = self.turn(None, &[]);
                     let _ = self.poll_send(cx);
-                    return Poll::Ready(Err(error));
+                    return Poll::Ready(Err(self.unheard(error)));
                 }
             }
+        }
+    }
+
+    /// The same error, made clearer where the first thing that came was not TLS.
+    fn unheard(&self, error: io::Error) -> io::Error {
+        match error.downcast::<Failure>() {
+            Ok(failure) if self.version().is_none() => {
+                failure.with_first_bytes(self.incoming.first()).into()
+            }
+            Ok(failure) => failure.into(),
+            Err(error) => error,
         }
     }
 
     /// Lets the session take one step with the bytes that are there. Plaintext goes into the reader's buffer, and into the
     /// queue where that is full or missing.
     fn turn(&mut self, mut reader: Option<&mut ReadBuf<'_>>, payload: &[u8]) -> io::Result<Turn> {
+        let credentials = self.credentials;
+        let failed = |error| io::Error::from(Failure::new(error, credentials));
         let status = self.session.process_tls_records(self.incoming.filled_mut());
         let mut discard = status.discard;
         let turn = match status.state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(record) = traffic.next_record() {
-                    let record = record.map_err(tls_error)?;
+                    let record = record.map_err(failed)?;
                     discard += record.discard;
                     give(record.payload, reader.as_deref_mut(), &mut self.plain);
                 }
@@ -142,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             Ok(ConnectionState::Closed) => Ok(Turn::NeedsInput(Handshake::Done)),
             Ok(_) => Err(io::Error::other("unexpected state of the tls session")),
-            Err(error) => Err(tls_error(error)),
+            Err(error) => Err(failed(error)),
         };
         self.incoming.discard(discard);
         turn
@@ -167,13 +191,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Sends all that waits.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
-            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, self.outgoing.rest()))?;
-            if sent == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            match ready!(Pin::new(&mut self.io).poll_write(cx, self.outgoing.rest())) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(sent) => self.outgoing.advance(sent),
+                Err(error) => return Poll::Ready(Err(self.reason(cx, error))),
             }
-            self.outgoing.advance(sent);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// A peer that no longer listens may have said why, in an alert that was not read yet.
+    fn reason(&mut self, cx: &mut Context<'_>, error: io::Error) -> io::Error {
+        for _ in 0..LAST_RECEIVES {
+            let said = loop {
+                match self.turn(None, &[]) {
+                    Ok(Turn::Again | Turn::Encrypted(_)) if !self.peer_closed => {}
+                    Ok(_) => break None,
+                    Err(said) => break Some(said),
+                }
+            };
+            match said {
+                Some(said) => return said,
+                None if matches!(self.poll_receive(cx), Poll::Ready(Ok(()))) => {}
+                None => return error,
+            }
+        }
+        error
     }
 }
 
@@ -255,148 +298,8 @@ impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
     }
 }
 
-/// The receive buffer. It grows to its full size only for those who receive much.
-struct Incoming {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Incoming {
-    fn new() -> Self {
-        Self {
-            buffer: vec![0; FIRST_RECEIVE],
-            start: 0,
-            end: 0,
-        }
-    }
-
-    fn filled_mut(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..self.end]
-    }
-
-    fn discard(&mut self, bytes: usize) {
-        self.start += bytes;
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-    }
-
-    /// Where the next bytes go, after those that make no whole record yet.
-    fn room(&mut self) -> io::Result<&mut [u8]> {
-        if self.start > 0 {
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.buffer.len() {
-            if self.buffer.len() >= LARGE_RECEIVE {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "tls record without end",
-                ));
-            }
-            self.buffer.resize(LARGE_RECEIVE, 0);
-        }
-        Ok(&mut self.buffer[self.end..])
-    }
-
-    fn received(&mut self, bytes: usize) {
-        self.end += bytes;
-        if self.end == self.buffer.len() && self.buffer.len() < LARGE_RECEIVE {
-            self.buffer.resize(LARGE_RECEIVE, 0);
-        }
-    }
-}
-
-/// Bytes that wait for their turn.
-#[derive(Default)]
-struct Queue {
-    bytes: Vec<u8>,
-    done: usize,
-}
-
-impl Queue {
-    fn is_empty(&self) -> bool {
-        self.rest().is_empty()
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.done..]
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        self.done += bytes;
-        if self.done == self.bytes.len() {
-            self.bytes.clear();
-            self.done = 0;
-        }
-    }
-
-    /// Lets the session write to the end, with as much room as it says that it needs.
-    fn append<E: Required>(
-        &mut self,
-        mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
-    ) -> Result<(), E> {
-        let end = self.bytes.len();
-        let written = match write(&mut []) {
-            Ok(written) => Ok(written),
-            Err(error) => match error.required() {
-                Some(room) => {
-                    self.bytes.resize(end + room, 0);
-                    write(&mut self.bytes[end..])
-                }
-                None => Err(error),
-            },
-        };
-        self.bytes.truncate(end + *written.as_ref().unwrap_or(&0));
-        written.map(drop)
-    }
-}
-
-/// How much room an operation of rustls says that it lacks.
-trait Required {
-    fn required(&self) -> Option<usize>;
-}
-
-impl Required for EncodeError {
-    fn required(&self) -> Option<usize> {
-        match self {
-            Self::InsufficientSize(error) => Some(error.required_size),
-            Self::AlreadyEncoded => None,
-        }
-    }
-}
-
-impl Required for EncryptError {
-    fn required(&self) -> Option<usize> {
-        match self {
-            Self::InsufficientSize(error) => Some(error.required_size),
-            Self::EncryptExhausted => None,
-        }
-    }
-}
-
-/// Copies plaintext to the reader, and what it has no room for into the queue.
-fn give(mut payload: &[u8], reader: Option<&mut ReadBuf<'_>>, rest: &mut Queue) {
-    if let Some(reader) = reader
-        && rest.is_empty()
-    {
-        let (fits, more) = payload.split_at(payload.len().min(reader.remaining()));
-        reader.put_slice(fits);
-        payload = more;
-    }
-    rest.bytes.extend_from_slice(payload);
-}
-
-fn tls_error(error: rustls::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
-}
-
 /// Plaintext of one record at most (RFC 8446 section 5.1).
 const MAX_PAYLOAD: usize = 16 * 1024;
 
-/// Bytes of a connection's first receives: the handshake and a small answer.
-const FIRST_RECEIVE: usize = 32 * 1024;
-
-/// Bytes of a receive where the first one was not enough. Larger ones no longer pay: they leave the processor's cache.
-const LARGE_RECEIVE: usize = 256 * 1024;
+/// Receives in search of the reason why nothing can be sent any more.
+const LAST_RECEIVES: usize = 4;
