@@ -1,14 +1,15 @@
 //! The front door: network settings shared by many downloads, and the call that starts one.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
-use bytehaul_transport::{Client, Tls};
+use bytehaul_transport::Resolve;
 
 use crate::error::DownloadError;
 use crate::handle::DownloadHandle;
+use crate::network::{Clients, Network};
 use crate::outcome::Outcome;
 use crate::session;
 use crate::spec::DownloadSpec;
@@ -55,9 +56,7 @@ pub struct Downloader {
 /// What the downloads of one [`Downloader`] have in common.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) client: Client,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) read_timeout: Duration,
+    pub(crate) clients: Clients,
     pub(crate) limiter: Limiter,
 }
 
@@ -101,51 +100,14 @@ impl Downloader {
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct DownloaderBuilder {
-    dns_servers: Vec<SocketAddr>,
-    ipv4_only: bool,
-    proxy: Option<String>,
-    connect_timeout: Option<Duration>,
-    read_timeout: Option<Duration>,
-    user_agent: Option<String>,
+    network: Network,
     max_download_speed: u64,
-    extra_roots: Vec<Vec<u8>>,
 }
 
 impl DownloaderBuilder {
-    /// Asks these name servers (UDP, then TCP) in place of the system's. Default: the system's configuration.
-    pub fn dns_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.dns_servers = servers.into_iter().collect();
-        self
-    }
-
-    /// Whether IPv6 addresses are used. Default true.
-    pub fn enable_ipv6(mut self, enabled: bool) -> Self {
-        self.ipv4_only = !enabled;
-        self
-    }
-
-    /// A proxy for every request. Proxies are not built yet: [`build`](Self::build) refuses, rather than
-    /// connecting past a proxy that was asked for.
-    pub fn all_proxy(mut self, url: impl Into<String>) -> Self {
-        self.proxy = Some(url.into());
-        self
-    }
-
-    /// Time for one attempt to connect, name resolution and TLS included. Default 10 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.connect_timeout = Some(timeout);
-        self
-    }
-
-    /// Longest silence of a server, before the head and within the body. Default 30 s.
-    pub fn read_timeout(mut self, timeout: Duration) -> Self {
-        self.read_timeout = Some(timeout);
-        self
-    }
-
-    /// The `User-Agent` of every request. Default `bytehaul/<version>`.
-    pub fn user_agent(mut self, value: impl Into<String>) -> Self {
-        self.user_agent = Some(value.into());
+    /// Takes all network settings at once; those set before remain where these leave one out.
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = network.over(&self.network);
         self
     }
 
@@ -155,54 +117,58 @@ impl DownloaderBuilder {
         self
     }
 
-    /// Trusts the certificates in this PEM text as well as the system's.
-    pub fn add_root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.extra_roots.push(pem.into());
-        self
-    }
-
     /// Checks the settings and makes the downloader. Sends nothing.
     ///
     /// # Errors
-    /// [`DownloadError::InvalidParameter`] or [`DownloadError::Client`].
+    /// [`DownloadError::InvalidParameter`] with the first setting that cannot be used.
     pub fn build(self) -> Result<Downloader, DownloadError> {
-        if self.proxy.is_some() {
-            return Err(DownloadError::parameter(
-                "all_proxy",
-                "proxies are not supported by this version",
-            ));
-        }
-        let connect_timeout = self.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
-        let read_timeout = self.read_timeout.unwrap_or(READ_TIMEOUT);
-        let mut client = Client::builder()
-            .enable_ipv6(!self.ipv4_only)
-            .connect_timeout(connect_timeout)
-            .read_timeout(read_timeout)
-            .user_agent(self.user_agent.unwrap_or_else(|| USER_AGENT.to_owned()));
-        if !self.dns_servers.is_empty() {
-            client = client.dns_servers(self.dns_servers);
-        }
-        if !self.extra_roots.is_empty() {
-            client = client.tls(self.extra_roots.iter().fold(Tls::new(), Tls::add_roots_pem));
-        }
-        let client = client.build().map_err(|source| DownloadError::Client {
-            source: Arc::new(source),
-        })?;
         let limiter = match BytesPerSecond::new(self.max_download_speed) {
             Some(rate) => Limiter::new(rate),
             None => Limiter::unlimited(),
         };
         Ok(Downloader {
             shared: Arc::new(Shared {
-                client,
-                connect_timeout,
-                read_timeout,
+                clients: Clients::new(self.network)?,
                 limiter,
             }),
         })
     }
 }
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const READ_TIMEOUT: Duration = Duration::from_secs(30);
-const USER_AGENT: &str = concat!("bytehaul/", env!("CARGO_PKG_VERSION"));
+/// A setter for each network setting.
+macro_rules! network_setters {
+    ($($setting:ident($($value:ident: $type:ty),*)),* $(,)?) => {
+        impl DownloaderBuilder {
+            $(
+                #[doc = concat!("Sets [`Network::", stringify!($setting), "`].")]
+                pub fn $setting(mut self, $($value: $type),*) -> Self {
+                    self.network = self.network.$setting($($value),*);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+network_setters! {
+    all_proxy(url: impl Into<String>),
+    http_proxy(url: impl Into<String>),
+    https_proxy(url: impl Into<String>),
+    no_proxy(list: impl Into<String>),
+    proxy_from_env(counts: bool),
+    dns_servers(servers: impl IntoIterator<Item = SocketAddr>),
+    name_servers(servers: impl IntoIterator<Item = impl Into<String>>),
+    pin_host(name: impl Into<String>, addresses: impl IntoIterator<Item = IpAddr>),
+    resolver(resolver: impl Resolve + 'static),
+    enable_ipv6(enabled: bool),
+    add_root_certificates(pem: impl Into<Vec<u8>>),
+    only_these_roots(only: bool),
+    client_certificate(chain_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>),
+    pin_public_key(pin: impl Into<String>),
+    danger_accept_invalid_certificates(accept: bool),
+    max_redirects(redirects: usize),
+    danger_follow_https_to_http(follow: bool),
+    user_agent(value: impl Into<String>),
+    connect_timeout(timeout: Duration),
+    read_timeout(timeout: Duration),
+}

@@ -8,6 +8,8 @@ mod downloader;
 mod error;
 mod handle;
 mod identity;
+mod mirror;
+mod network;
 mod outcome;
 mod piece_hashes;
 mod progress;
@@ -18,13 +20,15 @@ mod stream;
 
 pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
-pub use bytehaul_transport::SafeUrl;
+pub use bytehaul_transport::{SafeUrl, resolve};
 
 pub use crate::checksum::Checksum;
 pub use crate::downloader::{Downloader, DownloaderBuilder, download};
 pub use crate::error::{DownloadError, ErrorKind};
 pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
+pub use crate::mirror::Mirror;
+pub use crate::network::Network;
 pub use crate::outcome::Outcome;
 pub use crate::piece_hashes::PieceHashes;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::checksum::Checksum;
 use crate::error::DownloadError;
+use crate::mirror::Mirror;
+use crate::network::Network;
 use crate::piece_hashes::PieceHashes;
 
 /// One download: where from, where to, and how.
@@ -30,6 +32,8 @@ use crate::piece_hashes::PieceHashes;
 pub struct DownloadSpec {
     /// The `http` or `https` URL. Credentials in it (`user:password@`) go to that origin alone.
     pub url: String,
+    /// Further sources of the same file. Default: none.
+    pub mirrors: Vec<Mirror>,
     /// The target file. Default `None`: an automatic name in [`output_dir`](Self::output_dir).
     pub output_path: Option<PathBuf>,
     /// Where automatic names go: the server's `Content-Disposition`, then the URL's last segment, then
@@ -74,11 +78,14 @@ pub struct DownloadSpec {
     /// What is made of mirrors and digests that the server's answer names (RFC 6249). Default: its header fields
     /// count.
     pub follow_metalink: FollowMetalink,
-    /// Time for one attempt to connect, name resolution and TLS included. Default `None`: the downloader's (10 s).
+    /// Time for one attempt to connect, name resolution and TLS included. Default `None`: that of
+    /// [`network`](Self#structfield.network) (10 s).
     pub connect_timeout: Option<Duration>,
     /// Longest silence of the server, before the head and within the body. There is no limit on the whole
-    /// transfer. Default `None`: the downloader's (30 s).
+    /// transfer. Default `None`: that of [`network`](Self#structfield.network) (30 s).
     pub read_timeout: Option<Duration>,
+    /// Network settings of this download; what they leave out is the downloader's. Default: all of it.
+    pub network: Network,
     /// Further request headers, name and value. They go to the origin of the URL only and are dropped when a
     /// redirect leads to another. Default: none.
     pub headers: Vec<(String, String)>,
@@ -94,6 +101,7 @@ impl DownloadSpec {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            mirrors: Vec::new(),
             output_path: None,
             output_dir: PathBuf::from("."),
             max_connections: 0,
@@ -114,6 +122,7 @@ impl DownloadSpec {
             follow_metalink: FollowMetalink::default(),
             connect_timeout: None,
             read_timeout: None,
+            network: Network::default(),
             headers: Vec::new(),
             durability: Durability::default(),
             memory_budget: 64 * MIB,
@@ -127,6 +136,13 @@ impl DownloadSpec {
     /// output path that names a directory by its form.
     pub fn validate(&self) -> Result<(), DownloadError> {
         crate::session::check(self.clone())
+    }
+
+    /// Adds one further source to [`mirrors`](Self#structfield.mirrors).
+    #[must_use]
+    pub fn mirror(mut self, mirror: impl Into<Mirror>) -> Self {
+        self.mirrors.push(mirror.into());
+        self
     }
 
     /// Sets [`output_path`](Self#structfield.output_path).
@@ -216,6 +232,7 @@ setters! {
     max_retry_after: Duration,
     max_download_speed: u64,
     follow_metalink: FollowMetalink,
+    network: Network,
     durability: Durability,
     memory_budget: u64,
 }
@@ -226,6 +243,7 @@ impl fmt::Debug for DownloadSpec {
         let headers: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("DownloadSpec")
             .field("url", &crate::session::shown(&self.url))
+            .field("mirrors", &self.mirrors)
             .field("output_path", &self.output_path)
             .field("output_dir", &self.output_dir)
             .field("max_connections", &self.max_connections)
@@ -246,6 +264,7 @@ impl fmt::Debug for DownloadSpec {
             .field("follow_metalink", &self.follow_metalink)
             .field("connect_timeout", &self.connect_timeout)
             .field("read_timeout", &self.read_timeout)
+            .field("network", &self.network)
             .field("headers", &headers)
             .field("durability", &self.durability)
             .field("memory_budget", &self.memory_budget)

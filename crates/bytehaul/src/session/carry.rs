@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
 use bytehaul_storage::Budget;
+use bytehaul_transport::Client;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
@@ -63,14 +64,7 @@ pub(crate) enum Carried {
 }
 
 impl Carrier {
-    pub(crate) fn new(shared: &Shared, job: Job, stats: Arc<Stats>) -> Self {
-        let client = match (job.connect_timeout, job.read_timeout) {
-            (None, None) => shared.client.clone(),
-            (connect, read) => shared.client.with_timeouts(
-                connect.unwrap_or(shared.connect_timeout),
-                read.unwrap_or(shared.read_timeout),
-            ),
-        };
+    pub(crate) fn new(shared: &Shared, client: Client, job: Job, stats: Arc<Stats>) -> Self {
         let source = Arc::new(Source::new(client, job.url.clone(), job.headers.clone()));
         let limiter = shared.limiter.child(BytesPerSecond::new(job.speed));
         let seed = RandomState::new().build_hasher().finish();

@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::error::DownloadError;
+use crate::network::Network;
 use crate::piece_hashes::PieceHashes;
 use crate::spec::{
     DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
@@ -19,6 +20,8 @@ use crate::spec::{
 pub(crate) struct Job {
     pub(crate) url: Url,
     pub(crate) safe_url: SafeUrl,
+    #[expect(dead_code, reason = "one source is used so far")]
+    pub(crate) mirrors: Vec<Mirror>,
     pub(crate) headers: HeaderMap,
     pub(crate) place: Place,
     pub(crate) connections: Connections,
@@ -38,8 +41,8 @@ pub(crate) struct Job {
         reason = "the mirrors that an answer names are not used yet"
     )]
     pub(crate) follow_metalink: FollowMetalink,
-    pub(crate) connect_timeout: Option<Duration>,
-    pub(crate) read_timeout: Option<Duration>,
+    /// What it sets itself, its own timeouts among it.
+    pub(crate) network: Network,
     pub(crate) durability: Durability,
     pub(crate) memory: usize,
 }
@@ -64,6 +67,16 @@ pub(crate) enum Resume {
     Trusting,
 }
 
+/// A further source.
+#[derive(Debug)]
+#[expect(dead_code, reason = "one source is used so far")]
+pub(crate) struct Mirror {
+    pub(crate) url: Url,
+    /// 1 is the best.
+    pub(crate) priority: u32,
+    pub(crate) location: Option<String>,
+}
+
 /// How many connections a download may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Connections {
@@ -74,7 +87,7 @@ pub(crate) enum Connections {
 impl Job {
     /// Checks every field; nothing is sent or opened.
     pub(crate) fn new(spec: DownloadSpec) -> Result<Self, DownloadError> {
-        let url = parse_url(&spec.url)?;
+        let url = parse_url("URL", &spec.url)?;
         let safe_url = SafeUrl::from(&url);
         let place = match spec.output_path {
             // `.`, `..` and `/` name directories; the error is the same as for one with a name of its own.
@@ -103,6 +116,7 @@ impl Job {
             headers: parse_headers(&spec.headers)?,
             url,
             safe_url,
+            mirrors: parse_mirrors(spec.mirrors)?,
             place,
             connections: match spec.max_connections {
                 0 => Connections::Automatic,
@@ -127,8 +141,7 @@ impl Job {
             size: expected_size(spec.expected_size, spec.piece_hashes.as_ref())?,
             pieces: spec.piece_hashes,
             follow_metalink: spec.follow_metalink,
-            connect_timeout: spec.connect_timeout,
-            read_timeout: spec.read_timeout,
+            network: network(spec.network, spec.connect_timeout, spec.read_timeout)?,
             durability: spec.durability,
             memory,
         })
@@ -177,9 +190,9 @@ fn expected_size(
     }
 }
 
-fn parse_url(text: &str) -> Result<Url, DownloadError> {
+fn parse_url(name: &'static str, text: &str) -> Result<Url, DownloadError> {
     let url = Url::parse(text.trim()).map_err(|reason| {
-        DownloadError::parameter("URL", format!("{}: {reason}", super::shown(text)))
+        DownloadError::parameter(name, format!("{}: {reason}", super::shown(text)))
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         let reason = format!(
@@ -187,9 +200,34 @@ fn parse_url(text: &str) -> Result<Url, DownloadError> {
             super::shown(text),
             url.scheme()
         );
-        return Err(DownloadError::parameter("URL", reason));
+        return Err(DownloadError::parameter(name, reason));
     }
     Ok(url)
+}
+
+fn parse_mirrors(mirrors: Vec<crate::Mirror>) -> Result<Vec<Mirror>, DownloadError> {
+    let parse = |mirror: crate::Mirror| {
+        if !(BEST..=LAST).contains(&mirror.priority) {
+            let reason = format!("{} is not from {BEST} to {LAST}", mirror.priority);
+            return Err(DownloadError::parameter("mirror priority", reason));
+        }
+        Ok(Mirror {
+            url: parse_url("mirror", &mirror.url)?,
+            priority: mirror.priority,
+            location: mirror.location,
+        })
+    };
+    mirrors.into_iter().map(parse).collect()
+}
+
+fn network(
+    network: Network,
+    connect: Option<Duration>,
+    read: Option<Duration>,
+) -> Result<Network, DownloadError> {
+    network.check()?;
+    let network = connect.into_iter().fold(network, Network::connect_timeout);
+    Ok(read.into_iter().fold(network, Network::read_timeout))
 }
 
 fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
@@ -229,6 +267,10 @@ const OURS: [&str; 7] = [
 ];
 
 const MIN_MEMORY: usize = 64 * 1024;
+
+/// The priorities of Metalink (RFC 5854, section 4.2.16.2).
+const BEST: u32 = 1;
+const LAST: u32 = 999_999;
 
 /// More would only be an attack on somebody.
 const MAX_CONNECTIONS: u32 = 256;
@@ -280,6 +322,18 @@ mod tests {
         check(
             |s| s.headers.push(("Range".into(), "bytes=0-".into())),
             "set by the transfer",
+        );
+        check(
+            |s| s.mirrors.push("http://user:secret@:x/".into()),
+            "invalid mirror",
+        );
+        check(
+            |s| s.mirrors.push(crate::Mirror::new("http://h/").priority(0)),
+            "invalid mirror priority",
+        );
+        check(
+            |s| s.network = Network::default().user_agent("a\nb"),
+            "invalid user agent",
         );
         check(
             |s| s.checksum = Some(crate::Checksum::Md5("12".into())),

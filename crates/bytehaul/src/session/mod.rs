@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytehaul_storage::Writer;
-use bytehaul_transport::SafeUrl;
+use bytehaul_transport::{Client, SafeUrl};
 use bytes::Bytes;
 use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::JoinError;
@@ -49,10 +49,10 @@ pub(crate) fn check(spec: DownloadSpec) -> Result<(), DownloadError> {
 
 /// Starts a download to a file on the current runtime. It ends by itself, and tells `control` how.
 pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
-    match Job::new(spec) {
+    match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
-        Ok(job) => supervise(job.safe_url.clone(), control, move |session, stop| {
-            run(session, shared, job, stop)
+        Ok((job, client)) => supervise(job.safe_url.clone(), control, move |session, stop| {
+            run(session, shared, client, job, stop)
         }),
     }
 }
@@ -66,16 +66,23 @@ pub(crate) fn spawn_stream(
 ) -> DownloadStream {
     let (sender, chunks) = mpsc::unbounded_channel();
     let mut expected = None;
-    match Job::new(spec) {
+    match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
-        Ok(job) => {
+        Ok((job, client)) => {
             expected = job.digest;
             supervise(job.safe_url.clone(), control, move |session, stop| {
-                run_stream(session, shared, job, stop, sender)
+                run_stream(session, shared, client, job, stop, sender)
             });
         }
     }
     DownloadStream::new(chunks, handle, expected)
+}
+
+/// All that may be wrong with the caller's wishes is found here, before anything is sent or opened.
+fn prepare(shared: &Shared, spec: DownloadSpec) -> Result<(Job, Client), DownloadError> {
+    let job = Job::new(spec)?;
+    let client = shared.clients.of(&job.network)?;
+    Ok((job, client))
 }
 
 /// Runs the work in a task of its own, so that a panic in it becomes this download's failure and nobody else's,
@@ -186,10 +193,11 @@ impl Session {
 async fn run(
     session: Arc<Session>,
     shared: Arc<Shared>,
+    client: Client,
     job: Job,
     stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, DownloadError> {
-    let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, job);
+    let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, client, job);
     // Dropping the transfer drops every request in flight; what has been handed to the writer is still saved.
     let arrived = tokio::select! {
         biased;
@@ -206,11 +214,12 @@ async fn run(
 async fn run_stream(
     session: Arc<Session>,
     shared: Arc<Shared>,
+    client: Client,
     job: Job,
     stop: watch::Receiver<Stop>,
     reader: mpsc::UnboundedSender<Bytes>,
 ) -> Result<Outcome, DownloadError> {
-    let carrier = carry::Carrier::new(&shared, job, Arc::clone(&session.stats));
+    let carrier = carry::Carrier::new(&shared, client, job, Arc::clone(&session.stats));
     let gone = reader.clone();
     let streamed = tokio::select! {
         biased;

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
+use bytehaul_transport::Client;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
@@ -25,8 +26,8 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    pub(crate) fn new(session: Arc<Session>, shared: &Shared, job: Job) -> Self {
-        let carrier = Carrier::new(shared, job, Arc::clone(&session.stats));
+    pub(crate) fn new(session: Arc<Session>, shared: &Shared, client: Client, job: Job) -> Self {
+        let carrier = Carrier::new(shared, client, job, Arc::clone(&session.stats));
         Self { session, carrier }
     }
 

@@ -1,0 +1,125 @@
+//! One client for each set of settings that downloads of one downloader ask for.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytehaul_transport::Client;
+
+use super::Network;
+use crate::error::DownloadError;
+
+/// The clients of a downloader. Equal settings share one, and with it connections, names and TLS sessions.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    base: Network,
+    /// For the settings of `base`, whatever its timeouts.
+    client: Client,
+    /// Those for settings of single downloads, the last used one last.
+    others: Mutex<Vec<(Network, Client)>>,
+}
+
+impl Clients {
+    /// Checks the downloader's settings and makes the client of all downloads that have none of their own.
+    pub(crate) fn new(base: Network) -> Result<Self, DownloadError> {
+        Ok(Self {
+            client: base.client()?,
+            base,
+            others: Mutex::default(),
+        })
+    }
+
+    /// The client for a download with these settings of its own.
+    pub(crate) fn of(&self, network: &Network) -> Result<Client, DownloadError> {
+        let merged = network.clone().over(&self.base);
+        let (connect, read) = merged.timeouts();
+        let key = merged.without_timeouts();
+        if key == self.base.without_timeouts() {
+            return Ok(self.client.with_timeouts(connect, read));
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let (network, client) = match others.iter().position(|(network, _)| *network == key) {
+            Some(at) => others.remove(at),
+            None => {
+                let client = key.client()?;
+                if others.len() == MOST_KEPT {
+                    // Whoever still uses it has a clone.
+                    drop(others.remove(0));
+                }
+                (key, client)
+            }
+        };
+        others.push((network, client.clone()));
+        Ok(client.with_timeouts(connect, read))
+    }
+}
+
+impl Network {
+    fn timeouts(&self) -> (Duration, Duration) {
+        (
+            self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            self.read_timeout.unwrap_or(READ_TIMEOUT),
+        )
+    }
+
+    /// Timeouts belong to a request, so clients that differ in nothing else are one.
+    fn without_timeouts(&self) -> Self {
+        Self {
+            connect_timeout: None,
+            read_timeout: None,
+            ..self.clone()
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Clients for settings of single downloads that are kept; each may hold connections and a name cache.
+const MOST_KEPT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(clients: &Clients) -> Vec<Network> {
+        let others = clients.others.lock().unwrap();
+        others.iter().map(|(network, _)| network.clone()).collect()
+    }
+
+    #[test]
+    fn equal_settings_share_a_client() {
+        let clients = Clients::new(Network::default().user_agent("base")).unwrap();
+        clients.of(&Network::default()).unwrap();
+        let slow = Network::default().read_timeout(Duration::from_secs(1));
+        clients.of(&slow).unwrap();
+        assert_eq!(kept(&clients), [], "timeouts need no other client");
+        let v4 = Network::default().enable_ipv6(false);
+        for _ in 0..3 {
+            clients.of(&v4).unwrap();
+            clients.of(&slow.clone().over(&v4)).unwrap();
+        }
+        assert_eq!(kept(&clients), [v4.user_agent("base")]);
+    }
+
+    #[test]
+    fn the_one_not_used_for_longest_goes() {
+        let clients = Clients::new(Network::default()).unwrap();
+        let agent = |n: usize| Network::default().user_agent(n.to_string());
+        for n in 0..MOST_KEPT {
+            clients.of(&agent(n)).unwrap();
+        }
+        clients.of(&agent(0)).unwrap();
+        clients.of(&agent(MOST_KEPT)).unwrap();
+        let kept = kept(&clients);
+        assert_eq!(kept.len(), MOST_KEPT);
+        assert!(kept.contains(&agent(0)) && !kept.contains(&agent(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_told_and_not_kept() {
+        let clients = Clients::new(Network::default()).unwrap();
+        let error = clients.of(&Network::default().user_agent("a\nb"));
+        assert!(error.is_err());
+        assert_eq!(kept(&clients), []);
+    }
+}
