@@ -11,7 +11,7 @@ use crate::connect::{Connector, Families};
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs::BadAddresses;
 use crate::pool::{Pool, PoolLimits};
-use crate::resolve::{HickoryResolver, Resolve};
+use crate::resolve::{HickoryResolver, NameServer, Pins, Resolve};
 use crate::tls::{Tls, TlsSetup};
 
 /// Makes a [`Client`]. Every setting has a default that fits a stranger.
@@ -31,7 +31,8 @@ use crate::tls::{Tls, TlsSetup};
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
     timeouts: Timeouts,
-    dns_servers: Vec<SocketAddr>,
+    name_servers: Vec<NameServer>,
+    pins: Pins,
     resolver: Option<Arc<dyn Resolve>>,
     families: Families,
     max_redirects: usize,
@@ -47,7 +48,8 @@ impl Default for ClientBuilder {
                 connect: Duration::from_secs(10),
                 read: Duration::from_secs(30),
             },
-            dns_servers: Vec::new(),
+            name_servers: Vec::new(),
+            pins: Pins::default(),
             resolver: None,
             families: Families::Both,
             max_redirects: 10,
@@ -76,15 +78,42 @@ impl ClientBuilder {
     }
 
     /// Name servers to ask instead of the system's, by UDP and TCP. The hosts file still comes first. Default: none, which
-    /// means the system's.
-    pub fn dns_servers(mut self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
-        self.dns_servers = servers.into_iter().collect();
+    /// means the system's. Takes the place of [`ClientBuilder::name_servers`].
+    pub fn dns_servers(self, servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.name_servers(servers.into_iter().map(NameServer::from))
+    }
+
+    /// Name servers to ask instead of the system's, each by UDP, by TLS or by HTTPS, and in this order. The hosts file still
+    /// comes first. Servers over TLS are trusted as the hosts are, see [`ClientBuilder::tls`]. Default: none, which means
+    /// the system's. Takes the place of [`ClientBuilder::dns_servers`].
+    pub fn name_servers(mut self, servers: impl IntoIterator<Item = NameServer>) -> Self {
+        self.name_servers = servers.into_iter().collect();
         self
     }
 
-    /// Looks names up in another way; `dns_servers` is then without effect. Default: [`HickoryResolver`].
+    /// Looks names up in another way; `dns_servers` and `name_servers` are then without effect. Default:
+    /// [`HickoryResolver`].
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.resolver = Some(Arc::new(resolver));
+        self
+    }
+
+    /// Connects to these addresses wherever a URL has this host, in this order, without any look-up. An address with
+    /// port 0 is dialled at the URL's port, another at its own. Wins over every resolver, over `localhost` being the
+    /// loopback, and over `enable_ipv6(false)`. The `Host` header and the name in the certificate stay those of the URL.
+    /// Without effect where a proxy looks names up. Calling it again for a host replaces its addresses; no address at
+    /// all makes the host unreachable.
+    ///
+    /// ```
+    /// use bytehaul_transport::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .pin_host("files.example.org", ["192.0.2.1:0".parse()?, "127.0.0.1:8443".parse()?])
+    ///     .build()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pin_host(mut self, name: &str, addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+        self.pins.insert(name, addresses.into_iter().collect());
         self
     }
 
@@ -140,9 +169,11 @@ impl ClientBuilder {
             Error::new(ErrorKind::Configuration, "user agent is no header value").with_source(error)
         })?;
         let resolver = self.resolver.unwrap_or_else(|| {
-            let resolver = match self.dns_servers.as_slice() {
-                [] => HickoryResolver::system(),
-                servers => HickoryResolver::with_servers(servers.iter().copied()),
+            let resolver = match self.name_servers.is_empty() {
+                true => HickoryResolver::system(),
+                false => {
+                    HickoryResolver::with_name_servers(self.name_servers).tls(self.tls.clone())
+                }
             };
             Arc::new(match self.families {
                 Families::Both => resolver,
@@ -151,6 +182,7 @@ impl ClientBuilder {
         });
         let connector = Connector {
             resolver,
+            pins: self.pins,
             families: self.families,
             tls: TlsSetup::new(&self.tls)?,
             bad: BadAddresses::default(),

@@ -11,7 +11,7 @@ use url::Host;
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs::{self, BadAddresses};
 use crate::origin::{Origin, Scheme};
-use crate::resolve::{Resolve, ResolveError};
+use crate::resolve::{Pins, Resolve, ResolveError};
 use crate::tls::{Alpn, TlsSetup, handshake};
 use crate::wire::{Stream, Wire};
 
@@ -19,6 +19,7 @@ use crate::wire::{Stream, Wire};
 #[derive(Debug)]
 pub(crate) struct Connector {
     pub(crate) resolver: Arc<dyn Resolve>,
+    pub(crate) pins: Pins,
     pub(crate) families: Families,
     pub(crate) tls: TlsSetup,
     pub(crate) bad: BadAddresses,
@@ -73,6 +74,9 @@ impl Connector {
             Host::Ipv6(ip) => return Ok(vec![(*ip, origin.port()).into()]),
             Host::Domain(name) => name,
         };
+        if let Some(pinned) = self.pins.addresses(name, origin.port()) {
+            return Ok(pinned);
+        }
         let mut found = if is_localhost(name) {
             vec![
                 IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -83,6 +87,7 @@ impl Connector {
                 let kind = match error {
                     ResolveError::NotFound => ErrorKind::HostNotFound,
                     ResolveError::Failed(_) => ErrorKind::Resolve,
+                    ResolveError::Untrusted(_) => ErrorKind::Tls,
                 };
                 Error::new(kind, format!("resolve {name}")).with_source(error)
             })?

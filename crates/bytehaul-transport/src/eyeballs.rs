@@ -5,14 +5,13 @@ mod memory;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 pub(crate) use self::memory::BadAddresses;
+use crate::race::{Pace, race};
 
 /// Connects to the first address that answers, after RFC 8305 sections 4 and 5: families in turn, beginning with that of
 /// the first address; another attempt each 250 ms, or at once after a failure; at most 8 attempts at a time, the oldest
@@ -24,99 +23,34 @@ pub(crate) async fn connect(
     addresses: Vec<SocketAddr>,
     bad: &BadAddresses,
 ) -> Result<TcpStream, (SocketAddr, io::Error)> {
-    race(addresses, bad, TcpStream::connect).await
+    dial(addresses, bad, TcpStream::connect).await
 }
 
-async fn race<T, F>(
+async fn dial<T, F>(
     mut addresses: Vec<SocketAddr>,
     bad: &BadAddresses,
-    dial: impl Fn(SocketAddr) -> F,
+    begin: impl Fn(SocketAddr) -> F,
 ) -> Result<T, (SocketAddr, io::Error)>
 where
     F: Future<Output = io::Result<T>>,
 {
     let now = || Instant::now().into_std();
     bad.sort(&mut addresses, now());
-    let mut waiting = VecDeque::from(interleave(addresses));
-    let mut running: Vec<Attempt<F>> = Vec::new();
     let mut failure: Option<(SocketAddr, io::Error)> = None;
-    loop {
-        if let Some(address) = waiting.pop_front() {
-            if running.len() == MOST_ATTEMPTS {
-                let oldest = running.remove(0).address;
-                bad.failed(oldest, now());
-                failure.get_or_insert((oldest, io::ErrorKind::TimedOut.into()));
-            }
-            let connecting = Box::pin(dial(address));
-            running.push(Attempt {
-                address,
-                connecting,
-            });
+    let failed = |address, error: Option<io::Error>| {
+        bad.failed(address, now());
+        let error = error.unwrap_or_else(|| io::ErrorKind::TimedOut.into());
+        if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
+            failure = Some((address, error));
         }
-        if running.is_empty() {
-            return Err(failure.unwrap_or_else(no_address));
+    };
+    match race(interleave(addresses), PACE, begin, failed).await {
+        Some(won) => {
+            bad.connected(won.key, &won.overtaken, now());
+            Ok(won.value)
         }
-        let stagger = (!waiting.is_empty()).then_some(STAGGER);
-        match next_event(&mut running, stagger).await {
-            Event::Connected(index, stream) => {
-                let order: Vec<SocketAddr> = running.iter().map(|run| run.address).collect();
-                bad.connected(order[index], &order[..index], now());
-                return Ok(stream);
-            }
-            Event::Stagger => {}
-            Event::Failed(index, error) => {
-                let address = running.remove(index).address;
-                bad.failed(address, now());
-                if failure.is_none() || error.kind() == io::ErrorKind::ConnectionRefused {
-                    failure = Some((address, error));
-                }
-            }
-        }
+        None => Err(failure.unwrap_or_else(no_address)),
     }
-}
-
-/// One of the running attempts; they are kept in the order in which they began.
-struct Attempt<F> {
-    address: SocketAddr,
-    connecting: Pin<Box<F>>,
-}
-
-enum Event<T> {
-    Connected(usize, T),
-    Failed(usize, io::Error),
-    Stagger,
-}
-
-async fn next_event<T, F>(running: &mut [Attempt<F>], stagger: Option<Duration>) -> Event<T>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    let mut stagger = pin!(stagger.map(sleep));
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(event) = poll_attempts(running, cx) {
-            return Poll::Ready(event);
-        }
-        match stagger.as_mut().as_pin_mut() {
-            Some(sleep) => sleep.poll(cx).map(|()| Event::Stagger),
-            None => Poll::Pending,
-        }
-    })
-    .await
-}
-
-fn poll_attempts<T, F>(running: &mut [Attempt<F>], cx: &mut Context<'_>) -> Poll<Event<T>>
-where
-    F: Future<Output = io::Result<T>>,
-{
-    for (index, attempt) in running.iter_mut().enumerate() {
-        if let Poll::Ready(result) = attempt.connecting.as_mut().poll(cx) {
-            return Poll::Ready(match result {
-                Ok(stream) => Event::Connected(index, stream),
-                Err(error) => Event::Failed(index, error),
-            });
-        }
-    }
-    Poll::Pending
 }
 
 /// Alternates the families, beginning with that of the first address, and keeps the order within each.
@@ -139,10 +73,12 @@ fn no_address() -> (SocketAddr, io::Error) {
     (unspecified, error)
 }
 
-/// RFC 8305 section 5: the recommended delay between attempts.
-const STAGGER: Duration = Duration::from_millis(250);
-/// The eighth silent one has waited for two seconds, longer than a healthy path takes.
-const MOST_ATTEMPTS: usize = 8;
+const PACE: Pace = Pace {
+    // RFC 8305 section 5: the recommended delay between attempts.
+    stagger: Duration::from_millis(250),
+    // The oldest of eight silent ones has waited for two seconds, longer than a healthy path takes.
+    most: 8,
+};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ mod pool;
     reason = "until connections are made through proxies"
 )]
 mod proxy;
+mod race;
 mod recent;
 mod redirect;
 mod request;
@@ -39,7 +40,7 @@ pub use self::framing::Framing;
 pub use self::origin::{Origin, Scheme};
 pub use self::proxy::{Proxies, Proxy};
 pub use self::request::{Request, RequestRange};
-pub use self::resolve::{Resolve, ResolveError};
+pub use self::resolve::{NameServer, Resolve, ResolveError};
 pub use self::response::Response;
 pub use self::safe_url::SafeUrl;
 pub use self::tls::{InvalidPin, Pin, Roots, Tls, TlsVersion};

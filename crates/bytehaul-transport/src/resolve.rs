@@ -1,8 +1,14 @@
 //! How names become addresses: the trait, and the four ways that come with the crate.
 
+mod engine;
 mod fixed;
 mod hickory;
+mod name_server;
+mod order;
+mod pins;
 mod system;
+mod system_files;
+mod upstream;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -10,6 +16,8 @@ use std::pin::Pin;
 
 pub use self::fixed::FixedResolver;
 pub use self::hickory::HickoryResolver;
+pub use self::name_server::NameServer;
+pub(crate) use self::pins::Pins;
 pub use self::system::SystemResolver;
 use crate::error::BoxError;
 
@@ -35,4 +43,7 @@ pub enum ResolveError {
     /// No answer was to be had.
     #[error("name look-up failed")]
     Failed(#[source] BoxError),
+    /// No name server could prove who it is.
+    #[error("no name server is trusted")]
+    Untrusted(#[source] BoxError),
 }

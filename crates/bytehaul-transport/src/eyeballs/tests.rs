@@ -2,7 +2,10 @@
 
 use std::cell::RefCell;
 use std::net::{Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
+
+use tokio::time::sleep;
 
 use super::*;
 
@@ -26,7 +29,7 @@ impl Net {
     ) -> (Result<SocketAddr, (SocketAddr, io::Error)>, u64) {
         let start = Instant::now();
         self.begun.borrow_mut().clear();
-        let dial = |address: SocketAddr| {
+        let begin = |address: SocketAddr| {
             let now = start.elapsed().as_millis() as u64;
             self.begun.borrow_mut().push((now, address));
             let open = Rc::clone(&self.open);
@@ -45,7 +48,7 @@ impl Net {
                 }
             }
         };
-        let result = race(addresses(list), bad, dial).await;
+        let result = dial(addresses(list), bad, begin).await;
         (result, start.elapsed().as_millis() as u64)
     }
 
@@ -140,7 +143,7 @@ async fn attempts_are_bounded_and_the_oldest_gives_way() {
     let (winner, took) = {
         let mut racing = pin!(racing);
         std::future::poll_fn(|cx| {
-            assert!(Rc::strong_count(&net.open) <= 1 + MOST_ATTEMPTS);
+            assert!(Rc::strong_count(&net.open) <= 1 + PACE.most);
             racing.as_mut().poll(cx)
         })
         .await
@@ -181,7 +184,7 @@ async fn a_refusal_leads_to_the_next_address_at_once() {
     let started = std::time::Instant::now();
     let stream = connect(vec![closed, live], &bad).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), live);
-    assert!(started.elapsed() < STAGGER);
+    assert!(started.elapsed() < PACE.stagger);
     let (address, error) = connect(vec![closed], &bad).await.unwrap_err();
     assert_eq!(
         (address, error.kind()),
@@ -213,7 +216,7 @@ async fn a_silent_address_is_overtaken_and_remembered() {
     let (silent, _listener, _crowd) = silent(Ipv6Addr::LOCALHOST.into()).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (live, bad) = (listener.local_addr().unwrap(), BadAddresses::default());
-    for expected in [STAGGER..STAGGER * 4, Duration::ZERO..STAGGER] {
+    for expected in [PACE.stagger..PACE.stagger * 4, Duration::ZERO..PACE.stagger] {
         let started = std::time::Instant::now();
         let stream = connect(vec![silent, live], &bad).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live);
