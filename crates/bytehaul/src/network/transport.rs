@@ -1,13 +1,14 @@
 //! What each setting means to the transport, and which one is to blame when it cannot be used.
 
 use std::error::Error as _;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytehaul_transport::resolve::{FixedResolver, HickoryResolver};
-use bytehaul_transport::{Client, Error, Roots, Tls};
+use bytehaul_transport::{Client, Error, Pin, Proxies, Proxy, Roots, Tls};
 
-use super::Network;
+use super::{ClientCertificate, Network};
 use crate::error::DownloadError;
 
 impl Network {
@@ -15,6 +16,12 @@ impl Network {
     pub(crate) fn check(&self) -> Result<(), DownloadError> {
         self.is_built()?;
         self.addresses_of_name_servers()?;
+        self.pins()?;
+        self.proxies(|_| None::<OsString>)?;
+        if let Some(ClientCertificate { chain, key }) = &self.client_certificate {
+            let tls = Tls::new().identity_pem(chain, key);
+            tried("client certificate", Client::builder().tls(tls).build())?;
+        }
         if self.roots.is_some() {
             let tls = self.added_roots();
             tried("root certificates", Client::builder().tls(tls).build())?;
@@ -32,7 +39,7 @@ impl Network {
         let mut client = Client::builder()
             .enable_ipv6(self.ipv6.unwrap_or(true))
             .user_agent(self.user_agent.as_deref().unwrap_or(USER_AGENT))
-            .tls(self.tls());
+            .tls(self.tls()?);
         if let Some(redirects) = self.max_redirects {
             client = client.max_redirects(redirects);
         }
@@ -74,10 +81,56 @@ impl Network {
         roots.fold(Tls::new(), Tls::add_roots_pem)
     }
 
-    fn tls(&self) -> Tls {
-        self.added_roots().roots(match self.only_these_roots {
+    fn tls(&self) -> Result<Tls, DownloadError> {
+        let mut tls = self.added_roots().pin_sha256(self.pins()?);
+        tls = tls.roots(match self.only_these_roots {
             Some(true) => Roots::ExtraOnly,
             Some(false) | None => Roots::SystemAndExtra,
+        });
+        if let Some(ClientCertificate { chain, key }) = &self.client_certificate {
+            tls = tls.identity_pem(chain, key);
+        }
+        Ok(match self.accept_invalid_certificates {
+            Some(true) => tls.danger_accept_invalid_certificates(),
+            Some(false) | None => tls,
+        })
+    }
+
+    fn pins(&self) -> Result<Vec<Pin>, DownloadError> {
+        let texts = self.pinned_keys.iter().flatten();
+        // As curl takes them: several in one text are parted by semicolons.
+        let pins = texts.flat_map(|text| text.split(';')).map(|text| {
+            let parsed = text.trim().parse::<Pin>();
+            parsed.map_err(|error| DownloadError::parameter("public key pin", error))
+        });
+        pins.collect()
+    }
+
+    /// Which proxy for which URL: what is set here, and where it leaves room, what the environment says.
+    fn proxies<V: Into<OsString>>(
+        &self,
+        variable: impl Fn(&str) -> Option<V>,
+    ) -> Result<Proxies, DownloadError> {
+        let reads = |name: &str| match name.to_ascii_lowercase().as_str() {
+            "no_proxy" => self.no_proxy.is_none(),
+            "http_proxy" => self.all_proxy.is_none() && self.http_proxy.is_none(),
+            "https_proxy" => self.all_proxy.is_none() && self.https_proxy.is_none(),
+            _ => self.all_proxy.is_none(),
+        };
+        let variable = |name: &str| reads(name).then(|| variable(name)).flatten();
+        let mut proxies = tried("proxy", Proxies::from_variables(variable))?;
+        if let Some(proxy) = proxy("all_proxy", self.all_proxy.as_deref())? {
+            proxies = proxies.all(proxy);
+        }
+        if let Some(proxy) = proxy("http_proxy", self.http_proxy.as_deref())? {
+            proxies = proxies.http(proxy);
+        }
+        if let Some(proxy) = proxy("https_proxy", self.https_proxy.as_deref())? {
+            proxies = proxies.https(proxy);
+        }
+        Ok(match &self.no_proxy {
+            Some(list) => proxies.no_proxy(list),
+            None => proxies,
         })
     }
 
@@ -87,12 +140,6 @@ impl Network {
             ("all_proxy", self.all_proxy.is_some()),
             ("http_proxy", self.http_proxy.is_some()),
             ("https_proxy", self.https_proxy.is_some()),
-            ("client certificate", self.client_certificate.is_some()),
-            ("public key pin", self.pinned_keys.is_some()),
-            (
-                "danger_accept_invalid_certificates",
-                self.accept_invalid_certificates == Some(true),
-            ),
             (
                 "danger_follow_https_to_http",
                 self.follow_https_to_http == Some(true),
@@ -119,13 +166,21 @@ fn address_of_name_server(text: &str) -> Result<SocketAddr, DownloadError> {
     })
 }
 
+/// The proxy of a setting; none where its text is empty.
+fn proxy(name: &'static str, text: Option<&str>) -> Result<Option<Proxy>, DownloadError> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    text.map(|text| tried(name, Proxy::parse(text))).transpose()
+}
+
 /// A failure to set up a client because of one setting.
 fn tried<T>(name: &'static str, result: Result<T, Error>) -> Result<T, DownloadError> {
     result.map_err(|error| {
-        let reason = match error.source() {
-            Some(cause) => format!("{error}: {cause}"),
-            None => error.to_string(),
-        };
+        let mut reason = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            reason += &format!(": {error}");
+            cause = error.source();
+        }
         DownloadError::parameter(name, reason)
     })
 }
