@@ -16,6 +16,8 @@ pub mod sim;
 mod usage;
 
 pub use compare::{Mismatch, check_file};
+#[cfg(feature = "tls")]
+pub use server::Handshake;
 pub use server::{
     Behaviour, Builder, Effect, Excess, Object, RecordedRequest, RequestedRange, Server,
     StatusAnswer, When,

@@ -12,21 +12,30 @@ mod pace;
 mod request;
 mod route;
 mod state;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
 pub use self::behaviour::{Behaviour, Effect, StatusAnswer, When};
 pub use self::log::RecordedRequest;
 pub use self::object::Object;
 pub use self::request::RequestedRange;
+#[cfg(feature = "tls")]
+pub use self::tls::Handshake;
 
 use self::listen::Running;
 use self::route::Route;
 use self::state::State;
+#[cfg(feature = "tls")]
+use crate::pki::Certificate;
 
 /// A hand-written HTTP/1.1 server on loopback that can be told to lie.
 ///
@@ -68,6 +77,8 @@ impl Server {
             port: 0,
             seed: 0,
             limit: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 
@@ -118,16 +129,16 @@ impl Server {
         self.state.reset_connections();
     }
 
-    /// `http://127.0.0.1:port` and `path`.
+    /// `http://127.0.0.1:port` and `path`, or `https:` with TLS.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme(), self.address)
     }
 
     /// The same place under another host name, such as `localhost`: another origin.
     #[must_use]
     pub fn url_on(&self, host: &str, path: &str) -> String {
-        format!("http://{host}:{}{path}", self.port())
+        format!("{}://{host}:{}{path}", self.scheme(), self.port())
     }
 
     /// The port that was found.
@@ -203,9 +214,47 @@ impl Server {
         self.state.reset_log();
     }
 
+    #[cfg(feature = "tls")]
+    fn scheme(&self) -> &'static str {
+        if self.state.certificate().is_some() {
+            "https"
+        } else {
+            "http"
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
     fn served(&self, path: &str) -> Arc<Route> {
         let route = self.state.routes().get(path).cloned();
         route.unwrap_or_else(|| panic!("nothing is served at {path}"))
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Server {
+    /// What the TLS handshake of a connection agreed on, by the number in [`RecordedRequest::connection`].
+    #[must_use]
+    pub fn handshake(&self, connection: u64) -> Option<Handshake> {
+        self.state.handshake(connection)
+    }
+
+    /// Handshakes that did not come to an end: refused certificates, and connections without TLS.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> u64 {
+        self.state.failed_handshakes()
+    }
+
+    /// Shows another certificate from the next connection on. Sessions of the earlier one cannot be resumed.
+    ///
+    /// # Panics
+    /// When the server was started without TLS.
+    pub fn change_certificate(&self, certificate: &Certificate) {
+        self.state
+            .change_certificate(certificate.server_config(PROTOCOLS));
     }
 }
 
@@ -226,6 +275,8 @@ pub struct Builder {
     port: u16,
     seed: u64,
     limit: Option<(usize, Excess)>,
+    #[cfg(feature = "tls")]
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl Builder {
@@ -247,6 +298,14 @@ impl Builder {
     #[must_use]
     pub fn limit_connections(mut self, most: usize, excess: Excess) -> Self {
         self.limit = Some((most, excess));
+        self
+    }
+
+    /// Speaks TLS (1.2 or 1.3, offering `http/1.1`) and shows this certificate. Default: no TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, certificate: &Certificate) -> Self {
+        self.tls = Some(certificate.server_config(PROTOCOLS));
         self
     }
 
@@ -282,7 +341,13 @@ impl Builder {
         })
     }
 
-    fn state(&self) -> Arc<State> {
-        Arc::new(State::new(self.seed, self.limit))
+    fn state(self) -> Arc<State> {
+        let state = State::new(self.seed, self.limit);
+        #[cfg(feature = "tls")]
+        let state = state.secured(self.tls);
+        Arc::new(state)
     }
 }
+
+#[cfg(feature = "tls")]
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 
 use super::answer::{Answer, End, Framing, Plan};
@@ -15,10 +14,11 @@ use super::pace::Pacer;
 use super::request::Request;
 use super::route::{Flight, Route};
 use super::state::State;
+use super::stream::Stream;
 
 pub(super) struct Connection {
     id: u64,
-    stream: TcpStream,
+    stream: Stream,
     state: Arc<State>,
     received: Vec<u8>,
     line: Pacer,
@@ -26,7 +26,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(id: u64, stream: TcpStream, state: Arc<State>) -> Self {
+    pub(super) fn new(id: u64, stream: Stream, state: Arc<State>) -> Self {
         Self {
             id,
             stream,
@@ -84,6 +84,7 @@ impl Connection {
             Plan::Hang => self.wait_for_the_peer().await,
             Plan::Raw(bytes) => {
                 self.stream.write_all(&bytes).await?;
+                self.stream.flush().await?;
                 Ok(Next::Close)
             }
             Plan::Answer(answer) => {
@@ -120,10 +121,12 @@ impl Connection {
 
     async fn send_head(&mut self, answer: &Answer) -> io::Result<()> {
         let Some(pause) = answer.head_pause else {
-            return self.stream.write_all(&answer.head).await;
+            self.stream.write_all(&answer.head).await?;
+            return self.stream.flush().await;
         };
         for byte in &answer.head {
             self.stream.write_all(&[*byte]).await?;
+            self.stream.flush().await?;
             tokio::time::sleep(pause).await;
         }
         Ok(())
@@ -160,7 +163,10 @@ impl Connection {
             self.send_block(size, &turn.entry).await?;
         }
         match (answer.framing, answer.end) {
-            (Framing::Chunked(_), End::Complete) => self.stream.write_all(b"0\r\n\r\n").await,
+            (Framing::Chunked(_), End::Complete) => {
+                self.stream.write_all(b"0\r\n\r\n").await?;
+                self.stream.flush().await
+            }
             _ => Ok(()),
         }
     }
@@ -192,7 +198,8 @@ impl Connection {
                 }
             }
         }
-        Ok(())
+        // TLS keeps what the kernel would not take at once.
+        self.stream.flush().await
     }
 
     /// Sends FIN and then waits a moment: closing with unread bytes left would turn into a reset.

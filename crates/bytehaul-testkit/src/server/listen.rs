@@ -12,6 +12,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::Excess;
 use super::connection::Connection;
 use super::state::State;
+use super::stream::Stream;
 
 /// A running accept loop; dropping it ends the loop and every connection.
 #[derive(Debug)]
@@ -87,9 +88,12 @@ fn admit(connections: &mut JoinSet<()>, stream: TcpStream, state: &Arc<State>) {
     let (id, admitted) = state.accept();
     match admitted {
         Ok(open) => {
-            let connection = Connection::new(id, stream, Arc::clone(state));
+            let state = Arc::clone(state);
             connections.spawn(async move {
-                connection.serve().await;
+                // A client that does not like the certificate has left already.
+                if let Ok(stream) = shake_hands(stream, id, &state).await {
+                    Connection::new(id, stream, state).serve().await;
+                }
                 drop(open);
             });
         }
@@ -110,4 +114,24 @@ fn admit(connections: &mut JoinSet<()>, stream: TcpStream, state: &Arc<State>) {
             });
         }
     }
+}
+
+#[cfg(feature = "tls")]
+async fn shake_hands(stream: TcpStream, connection: u64, state: &State) -> io::Result<Stream> {
+    let Some(config) = state.certificate() else {
+        return Ok(Stream::Plain(stream));
+    };
+    let mut reset = state.resets();
+    let shaken = tokio::select! {
+        shaken = super::tls::accept(config, stream) => shaken,
+        _ = reset.changed() => Err(io::ErrorKind::ConnectionReset.into()),
+    };
+    let (stream, handshake) = shaken.inspect_err(|_| state.handshake_failed())?;
+    state.agreed(connection, handshake);
+    Ok(Stream::Tls(Box::new(stream)))
+}
+
+#[cfg(not(feature = "tls"))]
+async fn shake_hands(stream: TcpStream, _connection: u64, _state: &State) -> io::Result<Stream> {
+    Ok(Stream::Plain(stream))
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+#[cfg(feature = "tls")]
+use rustls::ServerConfig;
 use tokio::sync::watch;
 
 use super::behaviour::{Behaviour, Effect};
@@ -12,6 +14,8 @@ use super::log::{Entry, Log};
 use super::object::scramble;
 use super::request::Request;
 use super::route::Route;
+#[cfg(feature = "tls")]
+use super::tls::Handshake;
 use super::{Excess, Object};
 
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct State {
     most_open: AtomicUsize,
     random: AtomicU64,
     reset: watch::Sender<()>,
+    #[cfg(feature = "tls")]
+    tls: Option<Tls>,
 }
 
 impl State {
@@ -39,7 +45,19 @@ impl State {
             most_open: AtomicUsize::new(0),
             random: AtomicU64::new(scramble(seed)),
             reset: watch::channel(()).0,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn secured(mut self, config: Option<Arc<ServerConfig>>) -> Self {
+        self.tls = config.map(|config| Tls {
+            config: Mutex::new(config),
+            handshakes: Mutex::default(),
+            failed: AtomicU64::new(0),
+        });
+        self
     }
 
     /// Counts a new connection: its number, and what to do with it when it is one too many.
@@ -109,6 +127,62 @@ impl State {
         for route in self.routes().values() {
             route.reset_counts();
         }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl State {
+    /// What the server says it is now; none when it speaks without TLS.
+    pub(super) fn certificate(&self) -> Option<Arc<ServerConfig>> {
+        let config = self.tls.as_ref()?.config.lock();
+        Some(Arc::clone(&config.unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    /// Says something else from now on.
+    pub(super) fn change_certificate(&self, config: Arc<ServerConfig>) {
+        let tls = self.tls.as_ref().expect("the server speaks TLS");
+        *tls.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub(super) fn agreed(&self, connection: u64, handshake: Handshake) {
+        if let Some(tls) = &self.tls {
+            tls.handshakes().insert(connection, handshake);
+        }
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        if let Some(tls) = &self.tls {
+            tls.failed.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    pub(super) fn handshake(&self, connection: u64) -> Option<Handshake> {
+        let tls = self.tls.as_ref()?;
+        tls.handshakes().get(&connection).cloned()
+    }
+
+    pub(super) fn failed_handshakes(&self) -> u64 {
+        self.tls
+            .as_ref()
+            .map_or(0, |tls| tls.failed.load(Ordering::SeqCst))
+    }
+}
+
+/// What a server with TLS shows, and the handshakes that it had, by connection.
+#[cfg(feature = "tls")]
+#[derive(Debug)]
+struct Tls {
+    config: Mutex<Arc<ServerConfig>>,
+    handshakes: Mutex<HashMap<u64, Handshake>>,
+    failed: AtomicU64,
+}
+
+#[cfg(feature = "tls")]
+impl Tls {
+    fn handshakes(&self) -> MutexGuard<'_, HashMap<u64, Handshake>> {
+        self.handshakes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
