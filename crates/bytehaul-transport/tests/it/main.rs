@@ -9,3 +9,6 @@ mod resolve;
 mod reuse;
 mod server;
 mod tls;
+mod tls_client;
+mod tls_peer;
+mod tls_trust;

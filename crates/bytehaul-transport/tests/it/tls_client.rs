@@ -1,0 +1,123 @@
+//! Client certificates: given, missing, wrong, and what is no certificate or key at all.
+
+use bytehaul_testkit::pki::Authority;
+use bytehaul_transport::{Class, Client, ErrorKind, Tls};
+use rustls::version::{TLS12, TLS13};
+
+use crate::tls_peer::{Peer, any, chain, client, config, forgetful, trusting};
+
+#[tokio::test]
+async fn a_server_that_asks_gets_the_right_one() {
+    let authority = Authority::new();
+    let certificate = authority.server(&["localhost"]);
+    let right = authority.client("us");
+    let expired = authority.expired(&["us"]);
+    let stranger = Authority::new().client("us");
+    for versions in [&[&TLS12][..], &[&TLS13]] {
+        let peer = Peer::start(config(&certificate, versions, Some(&authority))).await;
+        let tls = trusting(&authority).identity_pem(right.chain_pem(), right.key_pem());
+        for _ in 0..2 {
+            peer.ask(&forgetful(tls.clone()), "localhost")
+                .await
+                .unwrap();
+        }
+        assert_eq!(peer.seen()[0].certificates, 1);
+
+        for (identity, said) in [
+            (
+                None,
+                "the server wants a client certificate, and none was given",
+            ),
+            (
+                Some(&stranger),
+                "the server refused the client certificate: its authority is unknown to the server",
+            ),
+            (
+                Some(&expired),
+                "the server refused the client certificate: it has expired",
+            ),
+        ] {
+            let tls = match identity {
+                Some(one) => trusting(&authority).identity_pem(one.chain_pem(), one.key_pem()),
+                None => trusting(&authority),
+            };
+            let error = peer.ask(&client(tls), "localhost").await.unwrap_err();
+            let text = chain(&error);
+            assert_eq!(
+                (error.kind(), error.kind().class()),
+                (ErrorKind::Tls, Class::Fatal),
+                "{text}"
+            );
+            assert!(text.ends_with(said), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_ask_gets_none() {
+    let authority = Authority::new();
+    let peer = Peer::start(any(&authority.server(&["localhost"]))).await;
+    let own = authority.client("us");
+    let tls = trusting(&authority).identity_pem(own.chain_pem(), own.key_pem());
+    peer.ask(&client(tls), "localhost").await.unwrap();
+    assert_eq!(peer.seen()[0].certificates, 0);
+}
+
+#[test]
+fn what_cannot_be_used_is_told_when_building() {
+    let authority = Authority::new();
+    let (one, other) = (authority.client("one"), authority.client("other"));
+    let (certificate, key) = (one.chain_pem(), one.key_pem());
+    let both = format!("{certificate}{key}");
+    let encrypted = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+    for (certificate, key, said) in [
+        (certificate, key, None),
+        (&both, &both, None),
+        (
+            certificate,
+            other.key_pem(),
+            Some("client key does not belong to the client certificate"),
+        ),
+        (
+            key,
+            key,
+            Some("client certificate's pem holds no certificate"),
+        ),
+        (
+            "",
+            key,
+            Some("client certificate's pem holds no certificate"),
+        ),
+        (
+            certificate,
+            certificate,
+            Some("client key is not valid pem"),
+        ),
+        (certificate, "", Some("client key is not valid pem")),
+        (certificate, &encrypted, Some("client key is encrypted")),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            key,
+            Some("client certificate cannot be used"),
+        ),
+        (
+            certificate,
+            "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            Some("client key cannot be used"),
+        ),
+    ] {
+        let built = Client::builder()
+            .tls(Tls::new().identity_pem(certificate, key))
+            .build();
+        match (built, said) {
+            (Ok(_), None) => {}
+            (Err(error), Some(said)) => {
+                assert_eq!(error.kind(), ErrorKind::Configuration);
+                assert_eq!(error.to_string(), said);
+                let secret = key.lines().nth(1).unwrap_or("?").to_owned();
+                assert!(!format!("{error:?}{}", chain(&error)).contains(&secret));
+            }
+            (built, said) => panic!("{built:?} instead of {said:?}"),
+        }
+    }
+}
