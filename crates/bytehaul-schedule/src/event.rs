@@ -1,11 +1,20 @@
 //! What the scheduler and its driver say to each other.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{ByteRange, Class, Connections, Failure};
 
-/// One connection to the host. Never used again once the connection is gone.
+/// One of the places that have the object. The driver numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+impl SourceId {
+    /// The place that was asked first. It is known from the start; all others are told of by [`Event::Trusted`].
+    pub const PRIMARY: Self = Self(0);
+}
+
+/// One connection to a host. Never used again once the connection is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u32);
 
@@ -17,6 +26,12 @@ pub struct LeaseId(pub u64);
 impl fmt::Display for ConnectionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "c{}", self.0)
+    }
+}
+
+impl fmt::Display for SourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{}", self.0)
     }
 }
 
@@ -63,10 +78,36 @@ pub enum Event {
         /// The wrong bytes.
         range: ByteRange,
     },
-    /// Somebody else learned how many connections the host stands.
+    /// Another source has proven to have the same object: connections may go there from now on. A source that was lost
+    /// may come back this way.
+    Trusted {
+        /// The source.
+        source: SourceId,
+    },
+    /// A source is of no more use. Its leases are abandoned, and what they did not bring goes elsewhere at once. Without
+    /// any source left, nothing is requested.
+    Lost {
+        /// The source.
+        source: SourceId,
+    },
+    /// The driver itself keeps so many connections busy, which count against the most that are wanted.
+    Reserved {
+        /// Their number.
+        connections: u32,
+    },
+    /// Somebody else learned how many connections a host stands.
     HostLimit {
+        /// The source at that host.
+        source: SourceId,
         /// That number; zero counts as one.
         connections: u32,
+    },
+    /// Somebody else was told by a host not to come before this. What flows goes on; nothing is dialled.
+    HostHeld {
+        /// The source at that host.
+        source: SourceId,
+        /// When dialling may go on.
+        until: Instant,
     },
     /// The user changed the number of connections.
     SetConnections(Connections),
@@ -83,6 +124,8 @@ pub enum Action {
     Fetch {
         /// Where to send the request.
         connection: ConnectionId,
+        /// The source that the connection leads to; always the same for one connection.
+        source: SourceId,
         /// The claim that the request fulfils.
         lease: LeaseId,
         /// The bytes to ask for.

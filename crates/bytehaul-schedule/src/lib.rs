@@ -14,9 +14,9 @@ mod retry;
 mod scheduler;
 
 pub use crate::config::{Config, Connections};
-pub use crate::event::{Action, ConnectionId, Event, LeaseId};
+pub use crate::event::{Action, ConnectionId, Event, LeaseId, SourceId};
 pub use crate::geometry::{Geometry, PieceId, Plan};
 pub use crate::range::ByteRange;
 pub use crate::range_set::RangeSet;
 pub use crate::retry::{Class, Failure, RetryBudget, RetryPolicy, Verdict};
-pub use crate::scheduler::Scheduler;
+pub use crate::scheduler::{Scheduler, Standing};

@@ -62,6 +62,11 @@ impl Meter {
         (self.active >= JUDGEABLE).then(|| self.carried as f64 / self.active)
     }
 
+    /// Bytes that were ever sampled.
+    pub(crate) const fn carried(&self) -> u64 {
+        self.carried
+    }
+
     fn folded(&self, now: Instant) -> (f64, f64) {
         let silent = now.saturating_duration_since(self.last).as_secs_f64();
         if silent <= 0.0 {

@@ -18,6 +18,8 @@ pub enum Class {
     Fatal,
     /// The host answers ranges wrongly, so that asking for more of them is no use; one stream from the start may still work.
     RangesUnreliable,
+    /// The driver itself took the request back: nobody is to blame, and its bytes are leased anew.
+    Withdrawn,
 }
 
 impl Class {
@@ -25,14 +27,14 @@ impl Class {
     pub const fn is_push_back(self) -> bool {
         match self {
             Self::Throttled | Self::Refused => true,
-            Self::Transient | Self::Fatal | Self::RangesUnreliable => false,
+            Self::Transient | Self::Fatal | Self::RangesUnreliable | Self::Withdrawn => false,
         }
     }
 
     /// Whether the same request may succeed later.
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Transient | Self::Throttled | Self::Refused => true,
+            Self::Transient | Self::Throttled | Self::Refused | Self::Withdrawn => true,
             Self::Fatal | Self::RangesUnreliable => false,
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
     Action, ByteRange, Class, Config, Connections, Event, Failure, LeaseId, Plan, RangeSet,
-    RetryPolicy, Scheduler,
+    RetryPolicy, Scheduler, SourceId,
 };
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -101,6 +101,7 @@ impl Desk {
                 ["limit", n] => self.tell(
                     millis("0"),
                     Event::HostLimit {
+                        source: SourceId::PRIMARY,
                         connections: n.parse().unwrap(),
                     },
                 ),
@@ -172,6 +173,7 @@ fn show(action: Action) -> String {
             connection,
             lease,
             range,
+            ..
         } => {
             format!(
                 "{connection} {lease} {}-{}",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
     ByteRange, Class, Config, Connections, Event, Failure, LeaseId, Plan, RetryPolicy, Scheduler,
+    SourceId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -32,11 +33,16 @@ fn failure() -> impl Strategy<Value = Failure> {
         10 => Just(Class::Refused),
         1 => Just(Class::Fatal),
         1 => Just(Class::RangesUnreliable),
+        2 => Just(Class::Withdrawn),
     ];
     (class, proptest::option::of(duration())).prop_map(|(class, retry_after)| {
         let failure = Failure::new(class);
         retry_after.map_or(failure, |wait| failure.retry_after(wait))
     })
+}
+
+fn source() -> impl Strategy<Value = SourceId> {
+    (0..4u32).prop_map(SourceId)
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -47,7 +53,14 @@ fn event() -> impl Strategy<Value = Event> {
         2 => (lease(), failure()).prop_map(|(lease, failure)| Event::Failed { lease, failure }),
         2 => (lease(), number()).prop_map(|(lease, end)| Event::Shrunk { lease, end }),
         1 => range().prop_map(|range| Event::Invalidated { range }),
-        1 => any::<u32>().prop_map(|connections| Event::HostLimit { connections }),
+        1 => (source(), any::<u32>()).prop_map(|(source, connections)| Event::HostLimit { source, connections }),
+        1 => source().prop_map(|source| Event::Trusted { source }),
+        1 => source().prop_map(|source| Event::Lost { source }),
+        1 => any::<u32>().prop_map(|connections| Event::Reserved { connections }),
+        1 => (source(), any::<u32>()).prop_map(|(source, secs)| Event::HostHeld {
+            source,
+            until: Instant::now() + Duration::from_secs(u64::from(secs)),
+        }),
         1 => any::<u32>().prop_map(|n| Event::SetConnections(Connections::fixed(n))),
         1 => Just(Event::SetConnections(Connections::Auto)),
         2 => Just(Event::Tick),
@@ -107,7 +120,7 @@ proptest! {
             for (_, rest) in scheduler.leases() {
                 prop_assert!(rest.end() <= len);
             }
-            let _ = (scheduler.rate(now), scheduler.eta(now), scheduler.poll_timeout(), scheduler.host_limit());
+            let _ = (scheduler.rate(now), scheduler.eta(now), scheduler.poll_timeout(), scheduler.host_limit(SourceId::PRIMARY));
         }
     }
 }

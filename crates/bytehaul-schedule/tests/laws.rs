@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytehaul_schedule::{
-    ByteRange, Class, Config, Connections, Event, Failure, LeaseId, RangeSet, RetryPolicy,
+    ByteRange, Class, Config, Connections, Event, Failure, LeaseId, RangeSet, RetryPolicy, SourceId,
 };
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -23,7 +23,11 @@ enum Step {
     Bring(usize, u64),
     Fail(usize, Class, Option<u64>),
     Invalidate(u64, u64),
-    HostLimit(u32),
+    HostLimit(u32, u32),
+    Trust(u32),
+    Quarantine(u32),
+    Reserve(u32),
+    HostHeld(u32, u64),
     Connections(Option<u32>),
     Stale(usize, u64),
 }
@@ -33,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Class::Transient),
         2 => Just(Class::Throttled),
         2 => Just(Class::Refused),
+        1 => Just(Class::Withdrawn),
     ];
     let which = 0..16usize;
     prop_oneof![
@@ -41,7 +46,11 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (which.clone(), 0..6 * MIB).prop_map(|(which, bytes)| Step::Bring(which, bytes)),
         3 => (which.clone(), class, proptest::option::of(0..20u64)).prop_map(|(which, class, after)| Step::Fail(which, class, after)),
         1 => (0..64 * MIB, 1..4 * MIB).prop_map(|(start, len)| Step::Invalidate(start, len)),
-        1 => (0..10u32).prop_map(Step::HostLimit),
+        1 => (0..3u32, 0..10u32).prop_map(|(source, n)| Step::HostLimit(source, n)),
+        2 => (1..4u32).prop_map(Step::Trust),
+        1 => (1..4u32).prop_map(Step::Quarantine),
+        1 => (0..4u32).prop_map(Step::Reserve),
+        1 => (0..3u32, 0..9_000u64).prop_map(|(source, millis)| Step::HostHeld(source, millis)),
         1 => proptest::option::of(0..12u32).prop_map(Step::Connections),
         2 => (which, any::<u64>()).prop_map(|(which, position)| Step::Stale(which, position)),
     ]
@@ -105,7 +114,17 @@ fn play(host: &mut Host, step: &Step) {
             }
         }
         Step::Invalidate(start, len) => host.invalidate(ByteRange::with_len(start, len).unwrap()),
-        Step::HostLimit(connections) => host.tell(Event::HostLimit { connections }),
+        Step::HostLimit(source, connections) => host.tell(Event::HostLimit {
+            source: SourceId(source),
+            connections,
+        }),
+        Step::Trust(source) => host.trust(SourceId(source)),
+        Step::Quarantine(source) => host.quarantine(SourceId(source)),
+        Step::Reserve(connections) => host.tell(Event::Reserved { connections }),
+        Step::HostHeld(source, millis) => host.tell(Event::HostHeld {
+            source: SourceId(source),
+            until: host.now + Duration::from_millis(millis),
+        }),
         Step::Connections(n) => host.tell(Event::SetConnections(
             n.map_or(Connections::Auto, Connections::fixed),
         )),

@@ -5,12 +5,13 @@ use std::time::Instant;
 use super::Scheduler;
 use super::outlook::{Basis, Outlook, level};
 use super::table::{Dialled, Lease};
-use crate::{Action, ByteRange, ConnectionId, LeaseId, RangeSet};
+use crate::{Action, ByteRange, ConnectionId, LeaseId, RangeSet, SourceId};
 
 /// A place for a lease: an idle connection, or one that would be dialled.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seat {
     pub(super) connection: Option<ConnectionId>,
+    pub(super) source: SourceId,
     pub(super) rate: f64,
     /// Seconds until its first bytes would come.
     pub(super) begin: f64,
@@ -40,11 +41,12 @@ impl Scheduler {
     pub(super) fn fetch(&mut self, now: Instant, seat: &Seat, range: ByteRange) -> LeaseId {
         let (connection, dialled) = match seat.connection {
             Some(connection) => (connection, Dialled::Reused),
-            None => (self.dial(now), Dialled::New),
+            None => (self.dial(now, seat.source), Dialled::New),
         };
         let lease = self.grant(now, connection, range, dialled);
         self.actions.push_back(Action::Fetch {
             connection,
+            source: seat.source,
             lease,
             range,
         });
@@ -62,13 +64,13 @@ impl Scheduler {
 
     /// Idle connections, fastest first.
     pub(super) fn idle_seats(&self, now: Instant, outlook: &Outlook) -> Vec<Seat> {
-        let idle = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.lease.is_none());
+        let idle = self.connections.iter().filter(|(_, connection)| {
+            connection.lease.is_none() && !self.source(connection.source).is_held(now)
+        });
         let mut seats: Vec<_> = idle
             .map(|(&id, connection)| Seat {
                 connection: Some(id),
+                source: connection.source,
                 rate: outlook.rate(now, connection),
                 begin: connection
                     .latency
@@ -86,14 +88,20 @@ impl Scheduler {
 
     /// A connection that may be dialled now.
     pub(super) fn new_seat(&self, now: Instant, outlook: &Outlook) -> Option<Seat> {
-        let is_allowed = self.live() < self.ramp.allowed() && !self.trouble.holds_dials(now);
-        let seat = Seat {
+        let is_allowed =
+            self.live() < self.ramp.allowed().min(self.most()) && !self.trouble.is_held(now);
+        if !is_allowed || (self.live() > 0 && self.is_undivided()) {
+            return None;
+        }
+        let source = self.next_source(now)?;
+        let rate = self.rate_of(now, self.source(source));
+        Some(Seat {
             connection: None,
-            rate: outlook.prior,
+            source,
+            rate: rate.unwrap_or(outlook.prior),
             begin: outlook.setup,
             basis: Basis::Nominal,
-        };
-        (is_allowed && (self.live() == 0 || !self.is_undivided())).then_some(seat)
+        })
     }
 
     /// Most connections that what is missing can make use of.
@@ -191,13 +199,10 @@ impl Scheduler {
                 .map(|idle| (idle.begin, idle.rate)),
         );
         // Connections that are only allowed a round trip later will want their share too.
-        let planned = if self.trouble.holds_dials(now) {
+        let planned = if self.holds_dials(now) {
             0
         } else {
-            self.ramp
-                .most()
-                .min(self.useful())
-                .saturating_sub(self.live())
+            self.most().min(self.useful()).saturating_sub(self.live())
         };
         let planned = planned.max(u32::from(seat.connection.is_none()));
         crew.extend((0..planned).map(|_| (outlook.setup, outlook.prior)));

@@ -4,19 +4,19 @@ use std::time::Instant;
 
 use super::Scheduler;
 use super::table::{Connection, Cut, Dialled, Lease};
-use crate::{Action, ByteRange, ConnectionId, LeaseId};
+use crate::{Action, ByteRange, ConnectionId, LeaseId, SourceId};
 
 impl Scheduler {
-    /// Connections on which the host has answered.
+    /// Connections on which a host has answered.
     pub(super) fn proven(&self) -> u32 {
         let proven = self.connections.values().filter(|c| c.is_proven()).count();
         u32::try_from(proven).unwrap_or(u32::MAX)
     }
 
-    pub(super) fn dial(&mut self, now: Instant) -> ConnectionId {
+    pub(super) fn dial(&mut self, now: Instant, source: SourceId) -> ConnectionId {
         let id = ConnectionId(self.dialled);
         self.dialled = self.dialled.wrapping_add(1);
-        self.connections.insert(id, Connection::new(now));
+        self.connections.insert(id, Connection::new(now, source));
         id
     }
 

@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::outlook::{Outlook, median};
+use super::sources::Served;
 use super::table::{Connection, Dialled, Lease};
 use super::{IDLE, Scheduler};
-use crate::LeaseId;
+use crate::{Class, Failure, LeaseId, SourceId};
 
 /// What is remembered of connections beyond their life.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     /// Average rates of the last connections that are gone, so that a transfer whose good connections happened to die
     /// still knows that its present ones are slow.
-    past: VecDeque<f64>,
+    past: VecDeque<(SourceId, f64)>,
     /// Slow connections replaced, less those forgiven since.
     replaced: u32,
     forgiven_at: Option<Instant>,
@@ -21,7 +22,9 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn remember(&mut self, connection: &Connection) {
-        self.past.extend(connection.meter.lifetime());
+        let lifetime = connection.meter.lifetime();
+        self.past
+            .extend(lifetime.map(|rate| (connection.source, rate)));
         if self.past.len() > REMEMBERED {
             self.past.pop_front();
         }
@@ -41,12 +44,14 @@ impl Health {
 impl Scheduler {
     /// Gives up leases whose connections stall or crawl while their peers do well, so that new ones take their place.
     pub(super) fn replace_stragglers(&mut self, now: Instant) {
-        if self.leases.len() < 2 || self.trouble.holds_dials(now) {
+        if self.leases.len() < 2 || self.holds_dials(now) {
             return;
         }
         let outlook = self.outlook(now);
+        let most = self.most();
         for id in self.leases.keys().copied().collect::<Vec<_>>() {
             let pace = self.pace(now, &outlook, id);
+            let (lease_at, lease_since) = (self.leases[&id].connection, self.leases[&id].requested);
             let lease = self
                 .leases
                 .get_mut(&id)
@@ -69,8 +74,13 @@ impl Scheduler {
                     };
                     *known = Some(known.map_or(waited, |known| known.max(waited)));
                 }
+                let (at, requested) = (self.connections[&lease_at].source, lease_since);
                 self.abandon(id);
-            } else if is_slow && self.health.may_replace(now, self.ramp.most()) {
+                if self.has_others(at) && !self.works_at(now, at) {
+                    let silent = Failure::new(Class::Transient);
+                    self.blame(now, at, requested, silent, Served::Nothing);
+                }
+            } else if is_slow && self.health.may_replace(now, most) {
                 self.health.replaced += 1;
                 self.abandon(id);
             }
@@ -79,7 +89,7 @@ impl Scheduler {
 
     /// Closes idle connections beyond the limit, and those that have been idle for long.
     pub(super) fn close_surplus(&mut self, now: Instant) {
-        let mut surplus = self.live().saturating_sub(self.ramp.most());
+        let mut surplus = self.live().saturating_sub(self.most());
         let idle = self
             .connections
             .iter()
@@ -98,14 +108,29 @@ impl Scheduler {
     /// The rate that a connection of this transfer usually has: that of the present ones, unless they are all far below
     /// what others had before them.
     pub(super) fn usual_rate(&self, now: Instant) -> Option<f64> {
+        self.usual_rate_among(now, |_| true)
+    }
+
+    /// The rate that a connection to one source usually has.
+    pub(super) fn usual_rate_at(&self, now: Instant, source: SourceId) -> Option<f64> {
+        self.usual_rate_among(now, |other| other == source)
+    }
+
+    fn usual_rate_among(&self, now: Instant, counts: impl Fn(SourceId) -> bool) -> Option<f64> {
         let meters = || {
             self.connections
                 .values()
+                .filter(|connection| counts(connection.source))
                 .map(|connection| &connection.meter)
         };
+        let past = self
+            .health
+            .past
+            .iter()
+            .filter(|(source, _)| counts(*source));
         let present = median(meters().filter_map(|meter| meter.rate(now)).collect());
         let lifetimes = meters().filter_map(crate::meter::Meter::lifetime);
-        let ever = median(lifetimes.chain(self.health.past.iter().copied()).collect());
+        let ever = median(lifetimes.chain(past.map(|&(_, rate)| rate)).collect());
         match (present, ever) {
             (Some(present), Some(ever)) if present < ever * SLOW_AGAINST_PEERS => Some(ever),
             (Some(present), _) => Some(present),
@@ -132,8 +157,22 @@ impl Scheduler {
         if silent >= patience(lease, outlook) && silent * usual >= EXPECTED {
             return Pace::Stalled;
         }
+        // Slow is measured against others at the same source: of a slow source another connection is as slow, and
+        // whether a connection does better at another source is not a question of this one's health.
+        let source = self.connections[&lease.connection].source;
+        let kin = self.leases.iter().filter(|&(&peer, other)| {
+            peer != id
+                && self.connections[&other.connection].source == source
+                && is_lively(now, other)
+        });
+        let Some(usual) = self.usual_rate_at(now, source).filter(|_| kin.count() >= 2) else {
+            return Pace::Usual;
+        };
+        let replaced = outlook.setup + runner.left / usual;
+        let is_worth_it =
+            runner.finish >= REPLACE_GAIN * replaced && runner.finish >= replaced + SHORTEST_USE;
         let age = lease.accepted.map_or(0.0, seconds);
-        let is_judgeable = lively >= 2 && age >= JUDGE_AFTER && age * usual >= EXPECTED;
+        let is_judgeable = is_worth_it && age >= JUDGE_AFTER && age * usual >= EXPECTED;
         if is_judgeable && runner.rate < usual * SLOW_AGAINST_PEERS {
             Pace::Slow
         } else {

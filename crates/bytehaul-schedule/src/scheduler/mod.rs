@@ -3,10 +3,12 @@
 mod assign;
 mod books;
 mod health;
+mod limit;
 mod notes;
 mod outlook;
 mod ramp;
 mod share;
+mod sources;
 mod table;
 mod trouble;
 
@@ -15,10 +17,14 @@ use std::time::{Duration, Instant};
 
 use self::health::Health;
 use self::ramp::Ramp;
+use self::sources::Source;
+pub use self::sources::Standing;
 use self::table::{Connection, Dialled, Lease};
 use self::trouble::Trouble;
 use crate::meter::Meter;
-use crate::{Action, ByteRange, Config, ConnectionId, Event, Geometry, LeaseId, Plan, RangeSet};
+use crate::{
+    Action, ByteRange, Config, ConnectionId, Event, Geometry, LeaseId, Plan, RangeSet, SourceId,
+};
 
 /// Decides who fetches what in one transfer.
 ///
@@ -32,6 +38,13 @@ pub struct Scheduler {
     done: RangeSet,
     connections: BTreeMap<ConnectionId, Connection>,
     leases: BTreeMap<LeaseId, Lease>,
+    /// In the order in which they were named; the primary is always there.
+    sources: Vec<Source>,
+    seed: u64,
+    /// Connections that the driver needs itself.
+    reserved: u32,
+    /// When a connection last went over to another source.
+    moved: Option<Instant>,
     dialled: u32,
     leased: u64,
     ramp: Ramp,
@@ -72,6 +85,10 @@ impl Scheduler {
             done: plan.present().clone(),
             connections: BTreeMap::new(),
             leases: BTreeMap::new(),
+            sources: vec![Source::new(SourceId::PRIMARY, config.policy(), seed)],
+            seed,
+            reserved: 0,
+            moved: None,
             dialled: 0,
             leased: 0,
             ramp: Ramp::new(config.wanted(), config.start()),
@@ -108,7 +125,7 @@ impl Scheduler {
         if self.state != State::Running || range.end() > self.geometry.len() || !is_free {
             return None;
         }
-        let connection = self.dial(now);
+        let connection = self.dial(now, SourceId::PRIMARY);
         let lease = self.grant(now, connection, range, Dialled::Reused);
         self.accepted(now, lease, latency);
         Some((connection, lease))
@@ -123,7 +140,26 @@ impl Scheduler {
             Event::Failed { lease, failure } => self.failed(now, lease, failure),
             Event::Shrunk { lease, end } => self.shrunk(now, lease, end),
             Event::Invalidated { range } => self.invalidated(range),
-            Event::HostLimit { connections } => self.ramp.on_host_limit(now, connections),
+            Event::Trusted { source } => self.trusted(source),
+            Event::Lost { source } => self.lose(source),
+            Event::Reserved { connections } => self.reserved = connections,
+            Event::HostLimit {
+                source,
+                connections,
+            } => {
+                if let Some(source) = self.source_mut(source) {
+                    source.limit.on_host_limit(now, connections);
+                }
+                let most = self.most();
+                self.ramp.cut(most);
+            }
+            Event::HostHeld { source, until } => {
+                // A word of another transfer to the same host; no host may put this one off for ever.
+                let longest = later(now, self.config.policy().honoured(Duration::MAX));
+                if let Some(source) = self.source_mut(source) {
+                    source.hold_dials(until.min(longest));
+                }
+            }
             Event::SetConnections(wanted) => self.ramp.want(wanted, self.proven()),
             Event::Tick => {}
         }
@@ -200,10 +236,16 @@ impl Scheduler {
             .filter_map(|(&id, lease)| Some((id, lease.rest()?)))
     }
 
-    /// How many connections the host was seen to stand, when that was fewer than wanted: worth remembering for its next
-    /// transfer, as [`Event::HostLimit`].
-    pub fn host_limit(&self) -> Option<u32> {
-        self.ramp.learned()
+    /// How many connections the host of a source was seen to stand, when that was fewer than wanted: worth remembering
+    /// for the next transfer from there, as [`Event::HostLimit`].
+    pub fn host_limit(&self, source: SourceId) -> Option<u32> {
+        let source = self.sources.iter().find(|known| known.id == source);
+        source.and_then(|source| source.limit.learned())
+    }
+
+    /// Number of live connections to a source.
+    pub fn connections_to(&self, source: SourceId) -> u32 {
+        self.live_at(source)
     }
 
     /// Whether [`Action::Finish`] was given and nothing was invalidated since.
@@ -240,10 +282,12 @@ impl Scheduler {
             self.finish();
             return;
         }
-        self.ramp.tick(now);
+        self.raise_limits(now);
+        self.measure(now);
         self.replace_stragglers(now);
         self.close_surplus(now);
         if !self.trouble.is_held(now) {
+            self.move_on(now);
             self.assign(now);
             self.share(now);
         }
@@ -260,6 +304,9 @@ impl Scheduler {
     }
 
     fn climb(&mut self, now: Instant) {
+        if self.sources.iter().any(|s| s.limit.learned().is_some()) {
+            return;
+        }
         let working = self
             .connections
             .values()
@@ -282,7 +329,8 @@ impl Scheduler {
             .filter(|c| c.lease.is_none())
             .map(|c| later(c.idle_since, IDLE))
             .min();
-        [watch, idle, self.ramp.timeout(), self.trouble.timeout(now)]
+        let (sources, trouble) = (self.source_timeout(now), self.trouble.timeout(now));
+        [watch, idle, sources, trouble]
             .into_iter()
             .flatten()
             .min()

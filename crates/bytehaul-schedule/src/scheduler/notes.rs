@@ -32,7 +32,12 @@ impl Scheduler {
         connection.latency = Some(latency);
         connection.meter.resume(now);
         self.total.get_or_insert_with(|| Meter::new(now));
-        self.ramp.on_accepted(self.proven());
+        let source = connection.source;
+        let proven = self.proven_at(source);
+        if let Some(source) = self.source_mut(source) {
+            source.limit.on_accepted(proven);
+        }
+        self.ramp.on_accepted();
     }
 
     pub(super) fn progress(&mut self, now: Instant, id: LeaseId, position: u64) {
@@ -70,9 +75,14 @@ impl Scheduler {
         lease.moved = now;
         self.delivered = self.delivered.saturating_add(gained);
         self.done.insert(news);
-        self.trouble.on_progress(news, lease);
+        let dialled = (lease.dialled == Dialled::New).then_some(lease.requested);
+        let source = connection.source;
+        self.trouble.on_progress(news);
         if lease.rest().is_none() {
             self.complete(now, id);
+        }
+        if let Some(source) = self.source_mut(source) {
+            source.on_progress(gained, dialled);
         }
         self.settle_races();
     }

@@ -1,29 +1,18 @@
-//! How many connections there may be: added as the host answers, dropped as it pushes back, probed for more.
+//! How many connections there may be in all: added as hosts answer, probed for more while that pays.
 
 use std::time::{Duration, Instant};
 
-use super::later;
 use crate::Connections;
 
-/// The limits on the number of connections, from the careful to the wanted.
+/// The limits on the number of connections to all sources together, from the careful to the wanted.
 #[derive(Clone, Debug)]
 pub(super) struct Ramp {
     wanted: Connections,
     /// What the answers so far allow.
     allowed: u32,
-    /// What the host was seen to stand.
-    learned: Option<Learned>,
     /// How far [`Connections::Auto`] has climbed.
     level: u32,
     climb: Climb,
-}
-
-#[derive(Clone, Debug)]
-struct Learned {
-    most: u32,
-    at: Instant,
-    raise_at: Instant,
-    wait: Duration,
 }
 
 /// Looking for more throughput beyond the first [`AUTO_FIRST`] connections.
@@ -53,25 +42,24 @@ impl Ramp {
         let mut ramp = Self {
             wanted,
             allowed: 0,
-            learned: None,
             level: AUTO_FIRST,
             climb,
         };
-        ramp.allowed = start.clamp(1, ramp.most());
+        ramp.allowed = start.clamp(1, ramp.wanted());
         ramp
     }
 
-    /// How many connections there may be at this moment.
+    /// How many connections there may be at this moment, as far as the answers go.
     pub(super) fn allowed(&self) -> u32 {
-        self.allowed.min(self.most())
+        self.allowed.min(self.wanted())
     }
 
-    /// How many connections there may be once every one of them was answered.
-    pub(super) fn most(&self) -> u32 {
-        let wanted = self.wanted();
-        self.learned
-            .as_ref()
-            .map_or(wanted, |learned| learned.most.min(wanted))
+    /// How many connections there may be once every one of them was answered, as far as the user goes.
+    pub(super) fn wanted(&self) -> u32 {
+        match self.wanted {
+            Connections::Fixed(n) => n.get().min(MOST),
+            Connections::Auto => self.level,
+        }
     }
 
     /// Whether one connection is all that the user wants.
@@ -79,41 +67,27 @@ impl Ramp {
         self.wanted == Connections::fixed(1)
     }
 
-    /// What the host was seen to stand, when that is less than was wanted.
-    pub(super) fn learned(&self) -> Option<u32> {
-        self.learned.as_ref().map(|learned| learned.most)
-    }
-
     pub(super) fn want(&mut self, wanted: Connections, proven: u32) {
         self.wanted = wanted;
         self.allowed = self
             .allowed
             .max(proven.saturating_add(ADD))
-            .min(self.most());
+            .min(self.wanted());
     }
 
-    /// The host answered; `proven` connections work by now.
-    pub(super) fn on_accepted(&mut self, proven: u32) {
-        if let Some(learned) = &mut self.learned {
-            learned.most = learned.most.max(proven);
-        }
-        self.allowed = self.allowed.saturating_add(ADD).min(self.most());
+    /// A host answered.
+    pub(super) fn on_accepted(&mut self) {
+        self.allowed = self.allowed.saturating_add(ADD).min(self.wanted());
     }
 
-    /// The host refused one more while `proven` worked.
-    pub(super) fn on_push_back(&mut self, now: Instant, proven: u32) {
-        let wait = match &self.learned {
-            // Connections that were dialled together are refused together.
-            Some(learned) if now.saturating_duration_since(learned.at) < SAME_ROUND => learned.wait,
-            Some(learned) => (learned.wait * 2).min(RAISE_AFTER_MOST),
-            None => RAISE_AFTER,
-        };
-        self.learn(now, proven, wait);
+    /// A host stands one connection more than was thought.
+    pub(super) fn raise(&mut self) {
+        self.allowed = self.allowed.saturating_add(1);
     }
 
-    /// Somebody else learned what the host stands.
-    pub(super) fn on_host_limit(&mut self, now: Instant, connections: u32) {
-        self.learn(now, connections, RAISE_AFTER);
+    /// Hosts stand no more than `most` connections together.
+    pub(super) fn cut(&mut self, most: u32) {
+        self.allowed = self.allowed.min(most);
     }
 
     /// Nothing works any more: the next try is one connection again.
@@ -121,34 +95,10 @@ impl Ramp {
         self.allowed = 1;
     }
 
-    /// When [`tick`](Self::tick) has something to do.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        self.learned.as_ref().map(|learned| learned.raise_at)
-    }
-
-    /// Tries one connection more than the host stood, from time to time.
-    pub(super) fn tick(&mut self, now: Instant) {
-        let wanted = self.wanted();
-        let Some(learned) = &mut self.learned else {
-            return;
-        };
-        if learned.raise_at > now {
-            return;
-        }
-        learned.most = learned.most.saturating_add(1);
-        learned.raise_at = later(now, learned.wait);
-        self.allowed = self.allowed.saturating_add(1);
-        if learned.most >= wanted {
-            self.learned = None;
-        }
-    }
-
     /// Looks whether more connections bring more, given how many are at work, the bytes received in all, and how long the
     /// rest will take.
     pub(super) fn climb(&mut self, now: Instant, working: u32, received: u64, left: Duration) {
-        let is_open =
-            self.wanted == Connections::Auto && self.learned.is_none() && left >= WORTH_CLIMBING;
-        if !is_open {
+        if self.wanted != Connections::Auto || left < WORTH_CLIMBING {
             return;
         }
         self.climb = match std::mem::replace(&mut self.climb, Climb::Settled) {
@@ -189,13 +139,6 @@ impl Ramp {
         };
     }
 
-    fn wanted(&self) -> u32 {
-        match self.wanted {
-            Connections::Fixed(n) => n.get().min(MOST),
-            Connections::Auto => self.level,
-        }
-    }
-
     fn judge(&mut self, rate: f64, before: Option<f64>) -> Climb {
         let below = self.level.saturating_sub(STEP).max(AUTO_FIRST);
         // Connections that share fairly would add this much; half of it is a gain beyond the noise.
@@ -214,17 +157,6 @@ impl Ramp {
             before: Some(rate),
         }
     }
-
-    fn learn(&mut self, now: Instant, connections: u32, wait: Duration) {
-        let most = connections.max(1);
-        self.learned = Some(Learned {
-            most,
-            at: now,
-            raise_at: later(now, wait),
-            wait,
-        });
-        self.allowed = self.allowed.min(most);
-    }
 }
 
 /// Connections that each answer adds to what is allowed.
@@ -240,13 +172,6 @@ const SETTLE: Duration = Duration::from_millis(600);
 const MEASURE: Duration = Duration::from_secs(1);
 /// A rest that is shorter gains nothing from another step.
 const WORTH_CLIMBING: Duration = Duration::from_secs(3);
-/// Time after which one more connection than the host stood is tried again; doubles each time it is refused.
-const RAISE_AFTER: Duration = Duration::from_secs(30);
-const RAISE_AFTER_MOST: Duration = Duration::from_secs(480);
-
-/// Refusals within this time are one.
-const SAME_ROUND: Duration = Duration::from_secs(10);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,28 +184,11 @@ mod tests {
     fn each_answer_allows_three_more() {
         let mut ramp = Ramp::new(Connections::fixed(8), 1);
         let mut seen = vec![ramp.allowed()];
-        for proven in 1..=5 {
-            ramp.on_accepted(proven);
+        for _ in 1..=5 {
+            ramp.on_accepted();
             seen.push(ramp.allowed());
         }
         assert_eq!(seen, [1, 4, 7, 8, 8, 8]);
-    }
-
-    #[test]
-    fn a_refusal_steps_down_and_is_tried_again_later_and_later() {
-        let start = Instant::now();
-        let mut ramp = Ramp::new(Connections::fixed(8), 8);
-        ramp.on_push_back(start, 4);
-        assert_eq!((ramp.allowed(), ramp.learned()), (4, Some(4)));
-        ramp.tick(start + secs(29.0));
-        assert_eq!(ramp.allowed(), 4);
-        ramp.tick(start + secs(30.0));
-        assert_eq!(ramp.allowed(), 5);
-        ramp.on_push_back(start + secs(30.1), 4);
-        ramp.tick(start + secs(61.0));
-        assert_eq!(ramp.allowed(), 4);
-        ramp.tick(start + secs(91.0));
-        assert_eq!(ramp.allowed(), 5);
     }
 
     /// The host gives `rate(n)` bytes a second to `n` connections; how many does automatic choose?

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::meter::Meter;
-use crate::{ByteRange, ConnectionId, LeaseId};
+use crate::{ByteRange, ConnectionId, LeaseId, SourceId};
 
 /// A connection that was dialled and is not gone.
 #[derive(Clone, Debug)]
 pub(super) struct Connection {
+    pub(super) source: SourceId,
     pub(super) lease: Option<LeaseId>,
     pub(super) meter: Meter,
     /// Of its last response.
@@ -17,8 +18,9 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant, source: SourceId) -> Self {
         Self {
+            source,
             lease: None,
             meter: Meter::new(now),
             latency: None,

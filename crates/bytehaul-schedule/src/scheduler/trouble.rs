@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::sources::Served;
 use super::table::{Dialled, Lease};
 use super::{Scheduler, State, later};
 use crate::{
-    Action, ByteRange, Class, Failure, LeaseId, RangeSet, RetryBudget, RetryPolicy, Verdict,
+    Action, ByteRange, Class, Failure, LeaseId, RangeSet, RetryBudget, RetryPolicy, SourceId,
+    Verdict,
 };
 
 /// Everything that waits after failures.
@@ -15,15 +17,9 @@ pub(super) struct Trouble {
     seed: u64,
     /// Failures while nothing else works: these end the transfer.
     budget: RetryBudget,
-    /// Failures of new connections while others work: these only slow down dialling.
-    dials: RetryBudget,
     /// Nothing is requested before this.
     hold: Option<Instant>,
-    /// Nothing is dialled before this.
-    dial_hold: Option<Instant>,
     deferred: Vec<Deferred>,
-    /// When dialling last failed; only what is dialled later can show that it works again.
-    undialled: Option<Instant>,
     /// When a failure was last counted; requests that are older failed for the same reason.
     counted: Option<Instant>,
 }
@@ -41,23 +37,16 @@ impl Trouble {
         let patient = policy.clone().max_retries(u32::MAX);
         Self {
             budget: RetryBudget::new(policy, seed),
-            dials: RetryBudget::new(patient.clone(), seed ^ 1),
             policy: patient,
             seed,
             hold: None,
-            dial_hold: None,
             deferred: Vec::new(),
-            undialled: None,
             counted: None,
         }
     }
 
     pub(super) fn is_held(&self, now: Instant) -> bool {
         self.hold.is_some_and(|until| until > now)
-    }
-
-    pub(super) fn holds_dials(&self, now: Instant) -> bool {
-        self.is_held(now) || self.dial_hold.is_some_and(|until| until > now)
     }
 
     /// Takes out of `open` what failed a moment ago.
@@ -69,18 +58,15 @@ impl Trouble {
 
     /// When the next wait ends.
     pub(super) fn timeout(&self, now: Instant) -> Option<Instant> {
-        let waits = [self.hold, self.dial_hold]
+        let waits = self
+            .hold
             .into_iter()
-            .flatten()
             .chain(self.deferred.iter().map(|d| d.until));
         waits.filter(|&until| until > now).min()
     }
 
-    pub(super) fn on_progress(&mut self, news: ByteRange, lease: &Lease) {
+    pub(super) fn on_progress(&mut self, news: ByteRange) {
         self.budget.on_progress(news.len());
-        if lease.dialled == Dialled::New && self.undialled.is_none_or(|at| lease.requested >= at) {
-            self.dials.on_progress(news.len());
-        }
         self.deferred
             .retain(|deferred| deferred.range.intersect(&news).is_none());
     }
@@ -105,14 +91,6 @@ impl Trouble {
         });
     }
 
-    /// Counts a connection that did not work while others do, and says until when none is dialled.
-    fn slow_dials(&mut self, now: Instant, failure: Failure) -> Instant {
-        let until = later(now, wait(self.dials.on_failure(failure)));
-        self.dial_hold = self.dial_hold.max(Some(until));
-        self.undialled = Some(now);
-        until
-    }
-
     fn hold(&mut self, until: Instant) {
         self.hold = self.hold.max(Some(until));
     }
@@ -120,14 +98,17 @@ impl Trouble {
 
 impl Scheduler {
     pub(super) fn failed(&mut self, now: Instant, id: LeaseId, failure: Failure) {
-        let was_proven = self
-            .leases
-            .get(&id)
-            .is_some_and(|lease| self.connections[&lease.connection].is_proven());
+        let Some((source, was_proven, carried)) = self.leases.get(&id).map(|lease| {
+            let connection = &self.connections[&lease.connection];
+            let carried = connection.meter.carried();
+            (connection.source, connection.is_proven(), carried)
+        }) else {
+            return;
+        };
         let Some(lease) = self.drop_lease(id) else {
             return;
         };
-        if self.state != State::Running {
+        if self.state != State::Running || failure.class == Class::Withdrawn {
             return;
         }
         // Somebody else fetches the same bytes: nothing is lost.
@@ -139,33 +120,61 @@ impl Scheduler {
         }) {
             return;
         }
-        if !failure.class.is_retryable() {
+        let is_one_of_many = self.has_others(source);
+        if !failure.class.is_retryable() && is_one_of_many {
+            self.lose(source);
+        } else if !failure.class.is_retryable() {
             self.fail(lease.range, failure.class);
+        } else if is_one_of_many {
+            if !was_kept_too_long(&lease, failure.class) {
+                let served = if lease.gained() >= SERVED {
+                    Served::Something
+                } else {
+                    Served::Nothing
+                };
+                self.blame(now, source, lease.requested, failure, served);
+                self.cut_short(now, source, carried, &lease);
+            }
         } else if !self.is_working(now) {
             self.count(now, &lease, failure);
         } else if was_kept_too_long(&lease, failure.class) {
             // Nobody is to blame: the bytes go to the next connection.
         } else if failure.class.is_push_back() {
-            self.step_back(now, failure, was_proven);
+            self.step_back(now, source, failure, was_proven);
         } else {
-            self.put_off(now, &lease, failure);
+            self.cut_short(now, source, carried, &lease);
+            self.put_off(now, source, &lease, failure);
         }
         if self.connections.is_empty() {
             // From here on it is the budget that decides about the waits.
-            self.trouble.dial_hold = None;
+            if let Some(source) = self.source_mut(source).filter(|_| !is_one_of_many) {
+                source.forgive_dials();
+            }
             self.ramp.start_over();
         }
     }
 
     /// Whether some other lease does its work.
     fn is_working(&self, now: Instant) -> bool {
+        self.leases
+            .values()
+            .any(|lease| self.is_at_work(now, lease))
+    }
+
+    /// Whether some lease of a source does its work.
+    pub(super) fn works_at(&self, now: Instant, source: SourceId) -> bool {
+        let mut theirs = self
+            .leases
+            .values()
+            .filter(|lease| self.connections[&lease.connection].source == source);
+        theirs.any(|lease| self.is_at_work(now, lease))
+    }
+
+    fn is_at_work(&self, now: Instant, lease: &Lease) -> bool {
         let patience = WORKING.max(Duration::from_secs_f64(
             LATENCIES * self.latency.unwrap_or(0.0),
         ));
-        let works = |lease: &Lease| {
-            lease.accepted.is_some() && now.saturating_duration_since(lease.alive_at()) <= patience
-        };
-        self.leases.values().any(works)
+        lease.accepted.is_some() && now.saturating_duration_since(lease.alive_at()) <= patience
     }
 
     /// A failure with nothing else at work uses up the budget.
@@ -188,21 +197,38 @@ impl Scheduler {
     }
 
     /// The host wants fewer connections than there are, or fewer requests; what works goes on.
-    fn step_back(&mut self, now: Instant, failure: Failure, was_proven: bool) {
-        self.ramp.on_push_back(now, self.proven());
-        let until = self.trouble.slow_dials(now, failure);
+    fn step_back(&mut self, now: Instant, source: SourceId, failure: Failure, was_proven: bool) {
+        let proven = self.proven_at(source);
+        let Some(source) = self.source_mut(source) else {
+            return;
+        };
+        source.limit.on_push_back(now, proven);
+        let until = source.slow_dials(now, failure);
         // A connection that was served before is one request too many, not one connection too many.
         if was_proven && failure.class == Class::Throttled {
-            self.trouble.hold(until);
+            source.hold(until);
+        }
+        let most = self.most();
+        self.ramp.cut(most);
+    }
+
+    /// A connection that was reset after a little, again and again, is not dialled anew without a pause.
+    fn cut_short(&mut self, now: Instant, source: SourceId, carried: u64, lease: &Lease) {
+        if lease.gained() >= SERVED
+            && let Some(source) = self.source_mut(source)
+        {
+            source.cut_short(now, carried);
         }
     }
 
     /// One of many failed: a reset after bytes is taken up at once, anything else later.
-    fn put_off(&mut self, now: Instant, lease: &Lease, failure: Failure) {
+    fn put_off(&mut self, now: Instant, source: SourceId, lease: &Lease, failure: Failure) {
         if lease.gained() >= SERVED {
             return;
         }
-        self.trouble.slow_dials(now, failure);
+        if let Some(source) = self.source_mut(source) {
+            source.slow_dials(now, failure);
+        }
         if let (0, Some(rest)) = (lease.gained(), lease.rest()) {
             self.trouble.defer(now, rest, failure);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
     Action, ByteRange, Class, Config, ConnectionId, Event, Failure, LeaseId, Plan, RangeSet,
-    Scheduler,
+    Scheduler, SourceId,
 };
 
 /// A request that the host has and has not ended.
@@ -30,6 +30,10 @@ pub(crate) struct Host {
     pub(crate) seen: BTreeSet<LeaseId>,
     pub(crate) gone: BTreeSet<ConnectionId>,
     pub(crate) received: RangeSet,
+    /// The sources that may be asked, which of them each connection leads to, and what each brought.
+    pub(crate) used: BTreeSet<SourceId>,
+    pub(crate) leads: BTreeMap<ConnectionId, SourceId>,
+    pub(crate) brought: BTreeMap<SourceId, RangeSet>,
     /// How far ahead of its position a worker has claimed bytes.
     pub(crate) claim: u64,
     pub(crate) last: Option<Action>,
@@ -55,6 +59,9 @@ impl Host {
             seen: BTreeSet::new(),
             gone: BTreeSet::new(),
             received,
+            used: BTreeSet::from([SourceId::PRIMARY]),
+            leads: BTreeMap::new(),
+            brought: BTreeMap::new(),
             claim: 0,
             last: None,
         }
@@ -100,6 +107,8 @@ impl Host {
             .min(request.range.end());
         if let Some(news) = ByteRange::new(request.position, position) {
             self.received.insert(news);
+            let source = self.leads[&request.connection];
+            self.brought.entry(source).or_default().insert(news);
         }
         request.position = position;
         if position == request.range.end() {
@@ -116,6 +125,22 @@ impl Host {
         let mut failure = Failure::new(class);
         failure.retry_after = retry_after;
         self.tell(Event::Failed { lease, failure });
+    }
+
+    /// Another source may be asked from now on.
+    pub(crate) fn trust(&mut self, source: SourceId) {
+        self.used.insert(source);
+        self.tell(Event::Trusted { source });
+    }
+
+    /// A source is proven to lie: it is not asked again, and nothing that it brought is used.
+    pub(crate) fn quarantine(&mut self, source: SourceId) {
+        self.used.remove(&source);
+        self.scheduler.handle(self.now, Event::Lost { source });
+        for range in self.brought.remove(&source).unwrap_or_default().iter() {
+            self.invalidate(range);
+        }
+        self.act();
     }
 
     pub(crate) fn invalidate(&mut self, range: ByteRange) {
@@ -143,9 +168,10 @@ impl Host {
             match action {
                 Action::Fetch {
                     connection,
+                    source,
                     lease,
                     range,
-                } => self.fetch(connection, lease, range),
+                } => self.fetch(connection, source, lease, range),
                 Action::Shrink { lease, end } => self.shrink(lease, end),
                 Action::Abandon { lease } => {
                     let request = self.end(lease).expect("abandons a live lease");
@@ -207,7 +233,16 @@ impl Host {
         );
     }
 
-    fn fetch(&mut self, connection: ConnectionId, lease: LeaseId, range: ByteRange) {
+    fn fetch(
+        &mut self,
+        connection: ConnectionId,
+        source: SourceId,
+        lease: LeaseId,
+        range: ByteRange,
+    ) {
+        assert!(self.used.contains(&source), "{source} is not in use");
+        let leads_to = *self.leads.entry(connection).or_insert(source);
+        assert_eq!(leads_to, source, "{connection} leads elsewhere");
         assert!(self.seen.insert(lease), "{lease} was used before");
         assert!(!self.gone.contains(&connection), "{connection} is gone");
         assert!(range.end() <= self.len, "{range} is outside");

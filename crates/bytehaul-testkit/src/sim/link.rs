@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use bytehaul_schedule::{ByteRange, Class, Failure, LeaseId};
+use bytehaul_schedule::{ByteRange, Class, Failure, LeaseId, SourceId};
 
 use super::network::{Fate, Network, SlowStart};
 
 /// A connection and the request on it.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
+    pub(super) source: SourceId,
     pub(super) fate: Fate,
     pub(super) turned_away: Option<Failure>,
     pub(super) request: Option<Request>,
@@ -40,8 +41,9 @@ pub(super) enum Answer {
 }
 
 impl Link {
-    pub(super) const fn new(fate: Fate, turned_away: Option<Failure>) -> Self {
+    pub(super) const fn new(source: SourceId, fate: Fate, turned_away: Option<Failure>) -> Self {
         Self {
+            source,
             fate,
             turned_away,
             request: None,

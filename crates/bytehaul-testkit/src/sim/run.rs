@@ -12,6 +12,8 @@ use super::world::World;
 #[derive(Clone, Debug)]
 pub struct Run {
     pub(super) network: Network,
+    /// Further sources, each with the time when it has proven itself.
+    pub(super) mirrors: Vec<(Network, Duration)>,
     pub(super) len: u64,
     pub(super) piece_size: NonZeroU64,
     pub(super) config: Config,
@@ -34,6 +36,8 @@ pub struct Outcome {
     pub wasted: u64,
     /// Most connections at one time.
     pub peak: u32,
+    /// Bytes that each source brought, the first one first.
+    pub brought: Vec<u64>,
 }
 
 impl Run {
@@ -42,11 +46,20 @@ impl Run {
         let config = Config::default().connections(Connections::fixed(8));
         Self {
             network,
+            mirrors: Vec::new(),
             len,
             piece_size: PIECE,
             config,
             probe: PROBE,
         }
+    }
+
+    /// Adds a mirror behind a path of its own, which may be used from `after` on. Until then a connection is kept free
+    /// for finding out whether it has the same object.
+    #[must_use]
+    pub fn mirror(mut self, network: Network, after: Duration) -> Self {
+        self.mirrors.push((network, after));
+        self
     }
 
     /// The scheduler's settings. Default: those of a stranger, with eight connections.

@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
     Action, ByteRange, Class, ConnectionId, Event, Failure, LeaseId, Plan, RangeSet, Scheduler,
+    SourceId,
 };
 
 use super::chance::Chance;
 use super::link::{Answer, Link};
-use super::network::Refusal;
+use super::network::{Network, Refusal};
 use super::run::{Outcome, Run};
 
 /// A path, a host, a driver and a scheduler, and the time.
 pub(super) struct World<'a> {
     run: &'a Run,
     scheduler: Scheduler,
+    /// Mirrors that may be used by now.
+    joined: usize,
     chance: Chance,
     links: BTreeMap<ConnectionId, Link>,
     start: Instant,
@@ -34,10 +37,18 @@ impl<'a> World<'a> {
             dials: 0,
             wasted: 0,
             peak: 0,
+            brought: vec![0; run.mirrors.len() + 1],
         };
+        let mut scheduler =
+            Scheduler::new(Plan::new(run.len, run.piece_size), run.config.clone(), seed);
+        let connections = u32::try_from(run.mirrors.len()).expect("few mirrors");
+        if connections > 0 {
+            scheduler.handle(Instant::now(), Event::Reserved { connections });
+        }
         Self {
             run,
-            scheduler: Scheduler::new(Plan::new(run.len, run.piece_size), run.config.clone(), seed),
+            scheduler,
+            joined: 0,
             chance: Chance::new(seed),
             links: BTreeMap::new(),
             start: Instant::now(),
@@ -68,7 +79,7 @@ impl<'a> World<'a> {
         };
         let adopted = self.scheduler.adopt(self.now(), range, network.round_trip);
         let (connection, lease) = adopted.expect("nothing else is leased yet");
-        self.dial(connection);
+        self.dial(connection, SourceId::PRIMARY);
         let link = self.links.get_mut(&connection).expect("just dialled");
         link.ask(lease, range, self.elapsed);
         link.request.as_mut().expect("just asked").answer = Answer::Come;
@@ -87,6 +98,7 @@ impl<'a> World<'a> {
             "the transfer never ends: {:?}",
             self.scheduler
         );
+        self.join();
         self.outage();
         self.heads();
         self.flow();
@@ -103,24 +115,43 @@ impl<'a> World<'a> {
         true
     }
 
-    fn is_out(&self) -> bool {
-        self.run
-            .network
+    /// Mirrors prove themselves in the order in which they are named.
+    fn join(&mut self) {
+        while let Some((_, after)) = self.run.mirrors.get(self.joined)
+            && *after <= self.elapsed
+        {
+            self.joined += 1;
+            let source = SourceId(u32::try_from(self.joined).expect("few mirrors"));
+            let left = self.run.mirrors.len() - self.joined;
+            let connections = u32::try_from(left).expect("few mirrors");
+            let now = self.now();
+            self.scheduler.handle(now, Event::Trusted { source });
+            self.scheduler.handle(now, Event::Reserved { connections });
+        }
+    }
+
+    fn network(&self, source: SourceId) -> &'a Network {
+        match source.0 {
+            0 => &self.run.network,
+            mirror => &self.run.mirrors[mirror as usize - 1].0,
+        }
+    }
+
+    fn is_out(&self, source: SourceId) -> bool {
+        self.network(source)
             .outage
             .as_ref()
             .is_some_and(|outage| outage.contains(&self.elapsed))
     }
 
     fn outage(&mut self) {
-        if self.is_out() {
-            let served = self
-                .links
-                .iter()
-                .filter(|(_, link)| link.turned_away.is_none())
-                .map(|(&id, _)| id);
-            for id in served.collect::<Vec<_>>() {
-                self.kill(id, Failure::new(Class::Transient));
-            }
+        let served = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.turned_away.is_none() && self.is_out(link.source))
+            .map(|(&id, _)| id);
+        for id in served.collect::<Vec<_>>() {
+            self.kill(id, Failure::new(Class::Transient));
         }
     }
 
@@ -139,7 +170,8 @@ impl<'a> World<'a> {
                 continue;
             }
             request.answer = Answer::Come;
-            let latency = self.run.network.round_trip;
+            let source = link.source;
+            let latency = self.network(source).round_trip;
             self.scheduler
                 .handle(self.now(), Event::Accepted { lease, latency });
         }
@@ -147,10 +179,17 @@ impl<'a> World<'a> {
 
     /// Shares the bottleneck max-min fairly among what the connections would take.
     fn flow(&mut self) {
-        let network = &self.run.network;
+        for source in 0..=self.run.mirrors.len() {
+            self.flow_from(SourceId(u32::try_from(source).expect("few mirrors")));
+        }
+    }
+
+    fn flow_from(&mut self, source: SourceId) {
+        let network = self.network(source);
         let mut demands: Vec<_> = self
             .links
             .iter()
+            .filter(|(_, link)| link.source == source)
             .map(|(&id, link)| (link.demand(network), id))
             .collect();
         demands.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -206,6 +245,7 @@ impl<'a> World<'a> {
         let (lease, position) = (request.lease, request.position());
         if let Some(news) = ByteRange::new(request.reported, position) {
             self.delivered += news.len();
+            self.outcome.brought[link.source.0 as usize] += news.len();
             self.arrived.insert(news);
         }
         request.reported = position;
@@ -223,7 +263,8 @@ impl<'a> World<'a> {
         };
         // A connection that dies while idle tells nobody: the next request on it would be the first to know.
         let Some(request) = link.request else {
-            self.links.insert(id, Link::new(link.fate, Some(failure)));
+            self.links
+                .insert(id, Link::new(link.source, link.fate, Some(failure)));
             return;
         };
         self.scheduler.handle(
@@ -247,9 +288,10 @@ impl<'a> World<'a> {
             match action {
                 Action::Fetch {
                     connection,
+                    source,
                     lease,
                     range,
-                } => self.fetch(connection, lease, range),
+                } => self.fetch(connection, source, lease, range),
                 Action::Shrink { lease, end } => self.shrink(lease, end),
                 Action::Abandon { lease } => {
                     self.links.retain(|_, link| {
@@ -268,13 +310,19 @@ impl<'a> World<'a> {
         }
     }
 
-    fn fetch(&mut self, connection: ConnectionId, lease: LeaseId, range: ByteRange) {
+    fn fetch(
+        &mut self,
+        connection: ConnectionId,
+        source: SourceId,
+        lease: LeaseId,
+        range: ByteRange,
+    ) {
         assert!(range.end() <= self.run.len, "{range} is outside the object");
-        let network = &self.run.network;
+        let network = self.network(source);
         let mut wait = network.round_trip;
         if !self.links.contains_key(&connection) {
             wait *= network.dial_trips + 1;
-            self.dial(connection);
+            self.dial(connection, source);
         }
         let head_at = self.elapsed + wait;
         let link = self.links.get_mut(&connection).expect("dialled");
@@ -283,20 +331,21 @@ impl<'a> World<'a> {
         self.outcome.requests += 1;
     }
 
-    fn dial(&mut self, connection: ConnectionId) {
-        let network = &self.run.network;
+    fn dial(&mut self, connection: ConnectionId, source: SourceId) {
+        let network = self.network(source);
         let fate = network.fate(self.outcome.dials, &mut self.chance);
         let served = self
             .links
             .values()
-            .filter(|link| link.turned_away.is_none())
+            .filter(|link| link.source == source && link.turned_away.is_none())
             .count();
         let turned_away = match network.limit {
-            _ if self.is_out() => Some(Failure::new(Class::Refused)),
+            _ if self.is_out(source) => Some(Failure::new(Class::Refused)),
             Some((limit, refusal)) if served >= limit as usize => Some(refusal.failure()),
             Some(_) | None => None,
         };
-        self.links.insert(connection, Link::new(fate, turned_away));
+        self.links
+            .insert(connection, Link::new(source, fate, turned_away));
         self.outcome.dials += 1;
         self.outcome.peak = self
             .outcome

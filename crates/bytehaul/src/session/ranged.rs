@@ -147,6 +147,7 @@ impl Driver {
                     connection,
                     lease,
                     range,
+                    ..
                 } => self.assign(connection, lease, range, None),
                 Action::Shrink { lease, end } => self.shrink(now, lease, end),
                 Action::Abandon { lease } => self.abandon(lease),
