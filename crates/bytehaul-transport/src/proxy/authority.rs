@@ -1,5 +1,7 @@
 //! How the text that names a proxy falls into its parts, and how much of a text that does not may be shown.
 
+use std::net::Ipv6Addr;
+
 use percent_encoding::percent_decode_str;
 use url::Host;
 
@@ -51,7 +53,10 @@ impl<'a> Authority<'a> {
 pub(super) fn redacted(text: &str) -> String {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
     // What is no scheme of a proxy may be the start of a user name.
-    let known = scheme.filter(|scheme| Protocol::named(scheme).is_some() || !text.contains('@'));
+    let is_other = |scheme: &str| {
+        !text.contains('@') && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let known = scheme.filter(|scheme| Protocol::named(scheme).is_some() || is_other(scheme));
     let scheme = known
         .map(|scheme| format!("{scheme}://"))
         .unwrap_or_default();
@@ -60,12 +65,19 @@ pub(super) fn redacted(text: &str) -> String {
         Some((_, host)) => ("***@", host),
         None => ("", rest),
     };
+    let end = host.find(['/', '?', '#', '\\']).unwrap_or(host.len());
+    let host = &host[..end];
+    let is_ipv6 = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+    let address = host.strip_prefix('[').and_then(|host| host.split_once(']'));
+    let after_address = match address {
+        Some((address, "")) if is_ipv6(address) => host.len(),
+        Some((address, port)) if is_ipv6(address) && port.starts_with(':') => address.len() + 2,
+        _ => 0,
+    };
     // A port that is no number may well be a password whose host was forgotten.
-    let (host, port) = match host.rsplit_once(':') {
-        Some((host, port))
-            if !host.starts_with('[') && port.contains(|char: char| !char.is_ascii_digit()) =>
-        {
-            (host, ":***")
+    let (host, port) = match host[after_address..].split_once(':') {
+        Some((_, port)) if port.contains(|char: char| !char.is_ascii_digit()) => {
+            (&host[..host.len() - port.len()], "***")
         }
         _ => (host, ""),
     };
@@ -96,3 +108,25 @@ fn decode_login(text: &str) -> (Vec<u8>, Vec<u8>) {
 
 /// RFC 1035 section 2.3.4, as written: 253 characters, and a dot at the end.
 const MAX_NAME: usize = 254;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_of_a_bad_text() {
+        let check = |text: &str, expected: &str| assert_eq!(redacted(text), expected, "{text:?}");
+        check("ftp://proxy:21", "ftp://proxy:21");
+        check("http://proxy:0", "http://proxy:0");
+        check("http://me:secret@proxy:x", "http://***@proxy:***");
+        check("http://me:se/cr@et@proxy:1", "http://***@proxy:1");
+        check("me:secret://me@proxy", "***@proxy");
+        check("http://me:secret", "http://me:***");
+        check("me:secret:3128", "me:***");
+        check("socks5://[::1]:secret", "socks5://[::1]:***");
+        check("http://proxy/?key=secret", "http://proxy");
+        check("a\u{1b}[31m\nb", "a\u{fffd}[31m\u{fffd}b");
+        check(&"x".repeat(1000), &"x".repeat(100));
+        check("", "");
+    }
+}

@@ -99,3 +99,65 @@ impl Hosts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn what_a_list_means() {
+        let check = |list: &str, url: &str, expected: bool| {
+            let origin = Origin::of(&Url::parse(url).unwrap()).unwrap();
+            assert_eq!(
+                Exemptions::parse(list).hold(&origin),
+                expected,
+                "{list:?} {url}"
+            );
+        };
+        check("*", "http://h/", true);
+        check("*:81", "http://h/", false);
+        check("", "http://h/", false);
+        check("h", "http://h/", true);
+        check("H", "http://h/", true);
+        check("example.com", "http://a.example.com/", true);
+        check(".example.com", "http://a.example.com/", true);
+        check(".example.com", "http://example.com/", true);
+        check("*.example.com", "http://a.example.com/", true);
+        check("example.com.", "http://a.example.com/", true);
+        check("example.com", "http://a.example.com./", true);
+        check("example.com", "http://badexample.com/", false);
+        check("example.com", "http://example.com.evil/", false);
+        check("a.example.com", "http://example.com/", false);
+        check("b\u{fc}cher.example", "http://b\u{fc}cher.example/", true);
+        check("a, b ,h", "http://h/", true);
+        check("a b\th", "http://h/", true);
+        check(",,h,", "http://h/", true);
+        check("h:8080", "http://h:8080/", true);
+        check("h:8080", "http://h/", false);
+        check("h:80", "http://h/", true);
+        check("h:443", "https://h/", true);
+        check("h:http", "http://h/", false);
+        check("127.0.0.1", "http://127.0.0.1:99/", true);
+        check("127.0.0.1", "http://127.0.0.2:99/", false);
+        check("127.0.0.1:99", "http://127.0.0.1:99/", true);
+        check("127.0.0.1:99", "http://127.0.0.1/", false);
+        check("0.0.1:99", "http://127.0.0.1:99/", false);
+        check("127.0.0.0/8", "http://127.9.9.9/", true);
+        check("10.0.0.0/8", "http://127.0.0.1/", false);
+        check("10.1.1.1/8", "http://10.2.2.2/", true);
+        check("0.0.0.0/0", "http://127.0.0.1/", true);
+        check("0.0.0.0/0", "http://h/", false);
+        check("0.0.0.0/0", "http://[::1]/", false);
+        check("::1", "http://[::1]:99/", true);
+        check("[::1]", "http://[::1]:99/", true);
+        check("[::1]:99", "http://[::1]:99/", true);
+        check("[::1]:99", "http://[::1]/", false);
+        check("fd00::/8", "http://[fd12::1]/", true);
+        check("fd00::/8", "http://[fe12::1]/", false);
+        check("10.0.0.0/99", "http://10.0.0.1/", false);
+        check("localhost", "http://localhost:1/", true);
+        check("localhost", "http://127.0.0.1:1/", false);
+    }
+}

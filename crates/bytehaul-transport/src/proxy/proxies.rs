@@ -140,3 +140,134 @@ fn read<V: Into<OsString>>(
     };
     Ok((!value.trim().is_empty()).then_some((name, value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use url::Url;
+
+    use super::*;
+
+    fn read(environment: &[(&str, &str)]) -> Result<Proxies, Error> {
+        Proxies::from_variables(|name| {
+            let set = environment.iter().find(|(key, _)| *key == name);
+            set.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn route(proxies: &Proxies, url: &str) -> Option<String> {
+        let origin = Origin::of(&Url::parse(url).unwrap()).unwrap();
+        proxies.route(&origin).map(|proxy| proxy.to_string())
+    }
+
+    #[test]
+    fn the_environment() {
+        let check = |environment: &[(&str, &str)], url: &str, expected: Option<&str>| {
+            let found = route(&read(environment).unwrap(), url);
+            assert_eq!(found.as_deref(), expected, "{environment:?} {url}");
+        };
+        let (p, q) = (Some("http://p:1"), Some("http://q:2"));
+        check(&[], "http://h/", None);
+        check(&[("http_proxy", "http://p:1")], "http://h/", p);
+        check(&[("http_proxy", " p:1/ ")], "http://h/", p);
+        check(&[("http_proxy", "http://p:1")], "https://h/", None);
+        check(&[("HTTP_PROXY", "http://p:1")], "http://h/", None);
+        check(&[("https_proxy", "http://p:1")], "https://h/", p);
+        check(&[("HTTPS_PROXY", "http://p:1")], "https://h/", p);
+        check(
+            &[("HTTPS_PROXY", "q:2"), ("https_proxy", "p:1")],
+            "https://h/",
+            p,
+        );
+        check(&[("https_proxy", "http://p:1")], "http://h/", None);
+        check(
+            &[("ALL_PROXY", "socks5://p")],
+            "https://h/",
+            Some("socks5://p:1080"),
+        );
+        check(
+            &[("all_proxy", "p:1"), ("ALL_PROXY", "q:2")],
+            "http://h/",
+            p,
+        );
+        check(&[("http_proxy", ""), ("all_proxy", "")], "http://h/", None);
+        check(&[("http_proxy", " "), ("all_proxy", "q:2")], "http://h/", q);
+        check(
+            &[("http_proxy", "p:1"), ("all_proxy", "q:2")],
+            "http://127.0.0.1/",
+            p,
+        );
+        check(
+            &[("http_proxy", "p:1"), ("all_proxy", "q:2")],
+            "https://localhost/",
+            q,
+        );
+        check(
+            &[("all_proxy", "p:1"), ("no_proxy", "h")],
+            "http://h/",
+            None,
+        );
+        check(
+            &[("all_proxy", "p:1"), ("NO_PROXY", "h")],
+            "http://h/",
+            None,
+        );
+        check(
+            &[("all_proxy", "p:1"), ("no_proxy", ""), ("NO_PROXY", "h")],
+            "http://h/",
+            None,
+        );
+        check(
+            &[("all_proxy", "p:1"), ("no_proxy", "g"), ("NO_PROXY", "h")],
+            "http://h/",
+            p,
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_no_proxy_is_named() {
+        for name in [
+            "http_proxy",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "ALL_PROXY",
+        ] {
+            let error = read(&[(name, "ftp://me:secret@p:1")]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert_eq!(error.to_string(), format!("environment variable {name}"));
+            let cause = error.source().unwrap().to_string();
+            assert!(cause.starts_with("`***@p:1` is no proxy"), "{cause}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_no_text_is_named() {
+        use std::os::unix::ffi::OsStringExt;
+
+        let error = Proxies::from_variables(|_| Some(OsString::from_vec(vec![0xff]))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "environment variable http_proxy is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn the_own_scheme_comes_first_and_the_list_last() {
+        let proxy = |text: &str| Proxy::parse(text).unwrap();
+        let proxies = Proxies::none().all(proxy("all:1")).https(proxy("own:2"));
+        assert_eq!(route(&proxies, "http://h/").unwrap(), "http://all:1");
+        assert_eq!(route(&proxies, "https://h/").unwrap(), "http://own:2");
+        let proxies = proxies
+            .http(proxy("own:3"))
+            .no_proxy("gone")
+            .no_proxy("h:443");
+        assert_eq!(route(&proxies, "http://h/").unwrap(), "http://own:3");
+        assert_eq!(route(&proxies, "https://h/"), None);
+        assert_eq!(route(&proxies, "https://gone/").unwrap(), "http://own:2");
+        assert_ne!(proxies, Proxies::none());
+        assert_eq!(proxies, proxies.clone());
+    }
+}

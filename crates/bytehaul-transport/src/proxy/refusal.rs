@@ -56,7 +56,7 @@ impl Refusal {
                 format!("proxy {proxy} refuses to connect to {host}:{port}: {said}")
             }
             ErrorKind::ProxyProtocol => {
-                format!("proxy {proxy} is not spoken to in its protocol: {said}")
+                format!("proxy {proxy} does not speak its protocol: {said}")
             }
             _ => format!("proxy {proxy} does not reach {host}:{port}: {said}"),
         };
@@ -102,3 +102,47 @@ fn is_harmless(char: char) -> bool {
 }
 
 const MAX_SHOWN: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use http::header::HeaderValue;
+    use url::Url;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_certainly_the_proxys_is_an_error() {
+        let origin = Origin::of(&Url::parse("http://files.test/").unwrap()).unwrap();
+        let check = |status: u16, server: Option<&'static str>, expected: Option<&str>| {
+            let proxy = Proxy::parse("me:secret@p:1").unwrap();
+            let fields = server.map(|server| (header::SERVER, HeaderValue::from_static(server)));
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = judge(&proxy, &origin, status, &HeaderMap::from_iter(fields));
+            let kind = error.as_ref().map(Error::kind);
+            assert_eq!(kind, expected.map(|_| ErrorKind::ProxyAuthentication));
+            assert_eq!(error.map(|error| error.to_string()).as_deref(), expected);
+        };
+        let denied = "proxy http://p:1 does not accept this user name and password: ";
+        let with = |status: &str| [denied, status].concat();
+        check(407, None, Some(&with("407 Proxy Authentication Required")));
+        check(
+            401,
+            Some("tinyproxy/1.11.1"),
+            Some(&with("401 Unauthorized")),
+        );
+        check(401, Some("nginx"), None);
+        check(401, None, None);
+        for status in [200, 206, 403, 404, 500, 502, 503, 504] {
+            check(status, Some("tinyproxy/1.11.1"), None);
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_wrote_fits_a_line() {
+        let check = |text: &str, expected: &str| assert_eq!(printable(text.as_bytes()), expected);
+        check(" Not here\r\n", "Not here");
+        check("a\u{1b}[2Jb\u{202e}c\0d", "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
+        check(&"\u{e4}".repeat(1000), &"\u{e4}".repeat(100));
+        assert_eq!(printable(b"\xff"), "\u{fffd}");
+    }
+}

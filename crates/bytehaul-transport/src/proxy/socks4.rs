@@ -1,16 +1,10 @@
 //! SOCKS 4, and 4A for names: <https://www.openssh.com/txt/socks4.protocol>, <https://www.openssh.com/txt/socks4a.protocol>.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::refusal::Refusal;
-use super::tunnel::Step;
+use super::tunnel::{Step, Target};
 use crate::ErrorKind;
-
-/// What the proxy is asked to connect to.
-pub(super) enum Target<'a> {
-    Address(Ipv4Addr),
-    Name(&'a str),
-}
 
 /// The talk with a SOCKS 4 proxy.
 #[derive(Debug)]
@@ -22,21 +16,26 @@ pub(super) enum Socks4 {
 }
 
 impl Socks4 {
-    /// Neither the user name nor the host's name may have a NUL in it.
-    pub(super) fn new(target: &Target<'_>, port: u16, user: &[u8]) -> Self {
+    /// There may be no NUL in the user name.
+    pub(super) fn new(target: &Target<'_>, port: u16, user: &[u8]) -> Result<Self, Refusal> {
+        let (address, name) = match target {
+            Target::Address(IpAddr::V4(address)) => (address.octets(), None),
+            Target::Name(name) => (NAME_FOLLOWS, Some(name)),
+            Target::Address(IpAddr::V6(_)) => {
+                let said = "SOCKS 4 has no room for an IPv6 address";
+                return Err(Refusal::new(ErrorKind::ProxyDenied, said));
+            }
+        };
         let mut request = vec![VERSION, CONNECT];
         request.extend(port.to_be_bytes());
-        request.extend(match target {
-            Target::Address(address) => address.octets(),
-            Target::Name(_) => NAME_FOLLOWS,
-        });
+        request.extend(address);
         request.extend(user);
         request.push(0);
-        if let Target::Name(name) = target {
+        if let Some(name) = name {
             request.extend(name.as_bytes());
             request.push(0);
         }
-        Self::Ask(request)
+        Ok(Self::Ask(request))
     }
 
     pub(super) fn step(&mut self, received: &[u8]) -> Result<Step, Refusal> {

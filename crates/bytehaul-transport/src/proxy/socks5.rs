@@ -4,15 +4,8 @@ use std::net::IpAddr;
 
 use super::Login;
 use super::refusal::Refusal;
-use super::tunnel::Step;
+use super::tunnel::{Step, Target};
 use crate::ErrorKind;
-
-/// What the proxy is asked to connect to.
-pub(super) enum Target<'a> {
-    Address(IpAddr),
-    /// At most 255 bytes.
-    Name(&'a str),
-}
 
 /// The talk with a SOCKS 5 proxy.
 pub(super) struct Socks5 {

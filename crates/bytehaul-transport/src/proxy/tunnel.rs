@@ -8,8 +8,8 @@ use url::Host;
 
 use super::connect::Connect;
 use super::refusal::Refusal;
-use super::socks4::{self, Socks4};
-use super::socks5::{self, Socks5};
+use super::socks4::Socks4;
+use super::socks5::Socks5;
 use super::{Protocol, Proxy};
 use crate::error::BoxError;
 use crate::{Error, ErrorKind, Origin};
@@ -71,6 +71,28 @@ pub(super) enum Step {
     Open,
 }
 
+/// What a SOCKS proxy is asked to connect to.
+pub(super) enum Target<'a> {
+    Address(IpAddr),
+    /// At most 254 bytes, none of them a NUL.
+    Name(&'a str),
+}
+
+impl<'a> Target<'a> {
+    fn of(proxy: &Proxy, origin: &'a Origin, address: Option<SocketAddr>) -> Result<Self, Refusal> {
+        match (origin.host(), address) {
+            (Host::Ipv4(address), _) => Ok(Self::Address(IpAddr::V4(*address))),
+            (Host::Ipv6(address), _) => Ok(Self::Address(IpAddr::V6(*address))),
+            (Host::Domain(name), _) if proxy.resolves_names() => Ok(Self::Name(name)),
+            (Host::Domain(_), Some(address)) => Ok(Self::Address(address.ip())),
+            (Host::Domain(_), None) => Err(Refusal::new(
+                ErrorKind::ProxyDenied,
+                "it takes addresses only, and none is known",
+            )),
+        }
+    }
+}
+
 /// The talk with a proxy, without the wire: what was received goes in, what comes next goes out.
 pub(super) enum Talk {
     Http(Connect),
@@ -84,36 +106,18 @@ impl Talk {
         origin: &Origin,
         address: Option<SocketAddr>,
     ) -> Result<Self, Refusal> {
-        let literal = match origin.host() {
-            Host::Ipv4(address) => Some(IpAddr::V4(*address)),
-            Host::Ipv6(address) => Some(IpAddr::V6(*address)),
-            Host::Domain(_) => None,
-        };
-        let address = address.map(|address| address.ip()).or(literal);
+        let target = || Target::of(proxy, origin, address);
         let (port, login) = (origin.port(), proxy.login.as_ref());
         Ok(match proxy.protocol {
             Protocol::Http | Protocol::Https => {
                 Self::Http(Connect::new(origin, proxy.authorization().as_ref()))
             }
             Protocol::Socks4 | Protocol::Socks4a => {
-                let target = match (address, origin.host()) {
-                    (Some(IpAddr::V4(address)), _) => socks4::Target::Address(address),
-                    (None, Host::Domain(name)) => socks4::Target::Name(name),
-                    (_, _) => {
-                        let said = "SOCKS 4 has no room for an IPv6 address";
-                        return Err(Refusal::new(ErrorKind::ProxyDenied, said));
-                    }
-                };
                 let user = login.map_or(&[][..], |login| &login.user);
-                Self::Socks4(Socks4::new(&target, port, user))
+                Self::Socks4(Socks4::new(&target()?, port, user)?)
             }
             Protocol::Socks5 | Protocol::Socks5h => {
-                let host = origin.host().to_string();
-                let target = match address {
-                    Some(address) => socks5::Target::Address(address),
-                    None => socks5::Target::Name(&host),
-                };
-                Self::Socks5(Socks5::new(&target, port, login))
+                Self::Socks5(Socks5::new(&target()?, port, login))
             }
         })
     }
