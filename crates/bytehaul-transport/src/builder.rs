@@ -168,12 +168,12 @@ impl ClientBuilder {
         let user_agent = HeaderValue::from_str(&self.user_agent).map_err(|error| {
             Error::new(ErrorKind::Configuration, "user agent is no header value").with_source(error)
         })?;
+        let tls = TlsSetup::new(&self.tls)?;
         let resolver = self.resolver.unwrap_or_else(|| {
             let resolver = match self.name_servers.is_empty() {
                 true => HickoryResolver::system(),
-                false => {
-                    HickoryResolver::with_name_servers(self.name_servers).tls(self.tls.clone())
-                }
+                false => HickoryResolver::with_name_servers(self.name_servers)
+                    .trusting(Arc::new(tls.for_helpers())),
             };
             Arc::new(match self.families {
                 Families::Both => resolver,
@@ -184,7 +184,7 @@ impl ClientBuilder {
             resolver,
             pins: self.pins,
             families: self.families,
-            tls: TlsSetup::new(&self.tls)?,
+            tls,
             bad: BadAddresses::default(),
         };
         let pool = Arc::new(Pool::new(self.pool));

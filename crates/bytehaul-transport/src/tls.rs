@@ -13,7 +13,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-pub(crate) use self::failure::is_refusal;
+pub(crate) use self::failure::{explain, is_refusal};
 pub(crate) use self::handshake::{Alpn, handshake};
 pub use self::pin::{InvalidPin, Pin};
 pub(crate) use self::setup::TlsSetup;

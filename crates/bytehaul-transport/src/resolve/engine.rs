@@ -7,6 +7,7 @@ use std::time::Duration;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
@@ -160,7 +161,7 @@ enum Answer {
     Failed(NetError),
 }
 
-fn judge(result: Result<hickory_resolver::lookup::Lookup, NetError>) -> Answer {
+fn judge(result: Result<Lookup, NetError>) -> Answer {
     match result {
         Ok(lookup) => {
             let records = lookup.answers().iter();
@@ -205,7 +206,7 @@ fn listed(hosts: &Hosts, name: &Name) -> Vec<IpAddr> {
     [of(RecordType::AAAA), of(RecordType::A)]
         .iter()
         .flatten()
-        .flat_map(|lookup| lookup.answers())
+        .flat_map(Lookup::answers)
         .filter_map(|record| record.data.ip_addr())
         .collect()
 }

@@ -38,7 +38,7 @@ use crate::tls::{Alpn, Tls, TlsSetup};
 pub struct HickoryResolver {
     servers: Servers,
     families: Families,
-    tls: Tls,
+    trust: Trust,
     files: SystemFiles,
     state: Arc<Mutex<Option<State>>>,
 }
@@ -47,6 +47,14 @@ pub struct HickoryResolver {
 enum Servers {
     System,
     Own(Arc<[NameServer]>),
+}
+
+/// Whom name servers over TLS are trusted by.
+#[derive(Clone)]
+enum Trust {
+    Own(Tls),
+    /// As a client does, with what it has already read.
+    Shared(Arc<TlsSetup>),
 }
 
 /// What was read, and when it was last known to be up to date.
@@ -91,8 +99,16 @@ impl HickoryResolver {
     /// the system's authorities. Begins with an empty cache.
     #[must_use]
     pub fn tls(self, tls: Tls) -> Self {
+        self.trust(Trust::Own(tls))
+    }
+
+    pub(crate) fn trusting(self, tls: Arc<TlsSetup>) -> Self {
+        self.trust(Trust::Shared(tls))
+    }
+
+    fn trust(self, trust: Trust) -> Self {
         Self {
-            tls,
+            trust,
             state: Arc::default(),
             ..self
         }
@@ -102,7 +118,7 @@ impl HickoryResolver {
         Self {
             servers,
             families: Families::Both,
-            tls: Tls::default(),
+            trust: Trust::Own(Tls::default()),
             files: SystemFiles::default(),
             state: Arc::default(),
         }
@@ -229,7 +245,10 @@ impl HickoryResolver {
             return Ok(TlsConfig::new());
         }
         let failed = |error: Error| ResolveError::Failed(Box::new(error));
-        let setup = TlsSetup::new(&self.tls).map_err(failed)?;
+        let setup = match &self.trust {
+            Trust::Own(tls) => &TlsSetup::new(tls).map_err(failed)?.for_helpers(),
+            Trust::Shared(setup) => &**setup,
+        };
         let config = setup.config(Alpn::Http1).await.map_err(failed)?;
         let mut config = (*config).clone();
         // hickory offers what belongs to each transport.

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::race::{Pace, race};
 use crate::recent::Recent;
+use crate::tls::explain;
 
 /// The name servers of a resolver, asked in the given order: the next one when one fails, or beside one that has not
 /// answered after 750 ms. One that was overtaken so is asked last for a minute. `NXDOMAIN` of any is final.
@@ -188,7 +189,7 @@ impl futures_core::Stream for Answer {
 
 fn describe(error: &NetError) -> String {
     if let Some(error) = certificate_error(error) {
-        return format!("is not trusted: {error}");
+        return format!("is not trusted: {}", explain(error));
     }
     match error {
         NetError::Timeout => "did not answer".to_owned(),

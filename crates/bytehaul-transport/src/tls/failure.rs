@@ -31,6 +31,11 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
     error.kind() == REFUSAL
 }
 
+/// The same words for a certificate that somebody else's TLS was shown.
+pub(crate) fn explain(error: &RustlsError) -> String {
+    Failure::new(error.clone(), Credentials::None).text
+}
+
 impl Failure {
     pub(super) fn new(cause: RustlsError, credentials: Credentials) -> Self {
         let text = match &cause {

@@ -62,10 +62,6 @@ impl TlsSetup {
 
     /// The same trust for those who only help to reach a host, proxies and name servers: they are shown no client
     /// certificate, and held against no pin. They have sessions of their own.
-    #[expect(
-        dead_code,
-        reason = "until the first proxy or name server is spoken to over tls"
-    )]
     pub(crate) fn for_helpers(&self) -> Self {
         Self {
             trust: Arc::clone(&self.trust),
