@@ -10,5 +10,7 @@ mod reuse;
 mod server;
 mod tls;
 mod tls_client;
+#[cfg(unix)]
+mod tls_openssl;
 mod tls_peer;
 mod tls_trust;

@@ -1,7 +1,8 @@
 //! Client certificates: given, missing, wrong, and what is no certificate or key at all.
 
 use bytehaul_testkit::pki::Authority;
-use bytehaul_transport::{Class, Client, ErrorKind, Tls};
+use bytehaul_transport::http::{HeaderMap, HeaderValue};
+use bytehaul_transport::{Class, Client, ErrorKind, Request, Tls};
 use rustls::version::{TLS12, TLS13};
 
 use crate::tls_peer::{Peer, any, chain, client, config, forgetful, trusting};
@@ -61,6 +62,31 @@ async fn a_server_that_does_not_ask_gets_none() {
     let tls = trusting(&authority).identity_pem(own.chain_pem(), own.key_pem());
     peer.ask(&client(tls), "localhost").await.unwrap();
     assert_eq!(peer.seen()[0].certificates, 0);
+}
+
+/// The server has said no and gone before all of the request could be sent.
+#[tokio::test]
+async fn a_large_request_does_not_hide_the_reason() {
+    let authority = Authority::new();
+    let server = config(
+        &authority.server(&["localhost"]),
+        &[&TLS13],
+        Some(&authority),
+    );
+    let peer = Peer::start(server).await;
+    for length in [10, 100_000] {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "x-large",
+            HeaderValue::from_str(&"x".repeat(length)).unwrap(),
+        );
+        let request = Request::get(peer.url("localhost")).headers(headers);
+        let error = client(trusting(&authority))
+            .send(request)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Tls, "{}", chain(&error));
+    }
 }
 
 #[test]
