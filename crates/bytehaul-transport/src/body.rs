@@ -13,6 +13,7 @@ use bytes::{BufMut, BytesMut};
 pub(crate) use self::direct::Direct;
 pub(crate) use self::framed::Framed;
 use crate::framing::Reuse;
+use crate::multiplex::Streamed;
 use crate::pool::Pool;
 use crate::stall::Stall;
 use crate::wire::Wire;
@@ -22,7 +23,7 @@ use crate::{Error, ErrorKind, Framing, SafeUrl};
 /// KiB that came with the head, so a caller that does not read stops the server.
 ///
 /// When the end is reached and the connection allows it, it goes back to the client's pool by itself. Dropping a body
-/// before its end closes the connection.
+/// before its end closes the connection; of an HTTP/2 connection only its stream.
 pub struct Body {
     state: State,
     framing: Framing,
@@ -39,12 +40,15 @@ pub(crate) enum Source {
     Direct(Direct),
     /// hyper, which finds the end.
     Framed(Box<Framed>),
+    /// A stream of an HTTP/2 connection.
+    Streamed(Box<Streamed>),
 }
 
 #[derive(Debug)]
 enum State {
     Reading(Source),
-    Complete,
+    /// An HTTP/2 stream is kept to its last frame: dropping it before would reset it, and servers count resets.
+    Complete(#[expect(dead_code, reason = "held for its end, never read")] Option<Box<Streamed>>),
     Failed(ErrorKind),
 }
 
@@ -79,7 +83,7 @@ impl Body {
 
     /// Whether the end has been reached: every byte that the framing promised has been read.
     pub fn is_complete(&self) -> bool {
-        matches!(self.state, State::Complete)
+        matches!(self.state, State::Complete(_))
     }
 
     /// Reads some bytes into the buffer, at most its `remaining_mut()`, and tells how many. `Ok(0)` is the complete end,
@@ -110,7 +114,7 @@ impl Body {
     ) -> Poll<Result<usize, Error>> {
         let source = match &mut self.state {
             State::Reading(source) => source,
-            State::Complete => return Poll::Ready(Ok(0)),
+            State::Complete(_) => return Poll::Ready(Ok(0)),
             State::Failed(kind) => {
                 let error = Error::new(*kind, "body has failed before");
                 return Poll::Ready(Err(error.with_url(&self.url)));
@@ -123,6 +127,7 @@ impl Body {
         let polled = match source {
             Source::Direct(direct) => direct.poll_read(cx, buf),
             Source::Framed(framed) => framed.poll_read(cx, buf),
+            Source::Streamed(streamed) => streamed.poll_read(cx, buf),
         };
         match polled {
             Poll::Ready(Ok(n)) => {
@@ -130,6 +135,7 @@ impl Body {
                 let ended = match source {
                     Source::Direct(direct) => direct.remaining() == 0,
                     Source::Framed(_) => n == 0,
+                    Source::Streamed(streamed) => n == 0 || streamed.remaining() == Some(0),
                 };
                 if ended {
                     self.complete();
@@ -140,6 +146,9 @@ impl Body {
             Poll::Pending => {
                 let limit = self.stall.limit();
                 self.stall.poll_expired(cx).map(|()| {
+                    if let State::Reading(Source::Streamed(streamed)) = &self.state {
+                        streamed.retire();
+                    }
                     Err(self.fail(Error::new(
                         ErrorKind::TimeoutBody,
                         format!("no byte of the body for {limit:?}"),
@@ -189,15 +198,20 @@ impl Body {
     }
 
     fn complete(&mut self) {
-        let State::Reading(source) = std::mem::replace(&mut self.state, State::Complete) else {
-            return;
-        };
-        let Reuse::After(hint) = self.reuse else {
+        let State::Reading(source) = std::mem::replace(&mut self.state, State::Complete(None))
+        else {
             return;
         };
         let wire: Option<Wire> = match source {
             Source::Direct(direct) => direct.finish(),
             Source::Framed(framed) => framed.finish(),
+            Source::Streamed(streamed) => {
+                self.state = State::Complete(Some(streamed));
+                return;
+            }
+        };
+        let Reuse::After(hint) = self.reuse else {
+            return;
         };
         if let Some(wire) = wire {
             self.pool.put(wire, hint, Instant::now());

@@ -11,8 +11,10 @@ use crate::connect::{Connector, Families};
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs::BadAddresses;
 use crate::pool::{Pool, PoolLimits};
+use crate::redirect::{Downgrade, Redirects};
 use crate::resolve::{HickoryResolver, NameServer, Pins, Resolve};
 use crate::tls::{Tls, TlsSetup};
+use crate::version::HttpVersion;
 
 /// Makes a [`Client`]. Every setting has a default that fits a stranger.
 ///
@@ -35,7 +37,8 @@ pub struct ClientBuilder {
     pins: Pins,
     resolver: Option<Arc<dyn Resolve>>,
     families: Families,
-    max_redirects: usize,
+    redirects: Redirects,
+    version: HttpVersion,
     user_agent: String,
     tls: Tls,
     pool: PoolLimits,
@@ -52,11 +55,15 @@ impl Default for ClientBuilder {
             pins: Pins::default(),
             resolver: None,
             families: Families::Both,
-            max_redirects: 10,
+            redirects: Redirects {
+                max: 10,
+                downgrade: Downgrade::Refuse,
+            },
+            version: HttpVersion::default(),
             user_agent: concat!("bytehaul/", env!("CARGO_PKG_VERSION")).to_owned(),
             tls: Tls::default(),
             pool: PoolLimits {
-                per_origin: 32,
+                per_route: 32,
                 timeout: Duration::from_secs(60),
             },
         }
@@ -129,7 +136,22 @@ impl ClientBuilder {
 
     /// Redirects that one request follows before it fails. Default 10.
     pub fn max_redirects(mut self, redirects: usize) -> Self {
-        self.max_redirects = redirects;
+        self.redirects.max = redirects;
+        self
+    }
+
+    /// Follows redirects from `https` to `http` too. Everybody on the way can then read and change what is transferred; each
+    /// such redirect is logged as a warning. The caller's headers are never taken along. Default: such a redirect is the
+    /// error [`InsecureRedirect`](ErrorKind::InsecureRedirect).
+    pub fn danger_follow_https_to_http(mut self) -> Self {
+        self.redirects.downgrade = Downgrade::Follow;
+        self
+    }
+
+    /// The version of HTTP that is spoken, unless a [request](crate::Request::http_version) says otherwise. Default
+    /// [`HttpVersion::Http1`], which is the fastest for large files.
+    pub fn http_version(mut self, version: HttpVersion) -> Self {
+        self.version = version;
         self
     }
 
@@ -151,9 +173,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Idle connections kept for each origin. 0 keeps none. Default 32.
+    /// Idle HTTP/1.1 connections kept for each origin. 0 keeps none, and shares no HTTP/2 connection. Default 32.
     pub fn pool_max_idle(mut self, connections: usize) -> Self {
-        self.pool.per_origin = connections;
+        self.pool.per_route = connections;
         self
     }
 
@@ -192,8 +214,8 @@ impl ClientBuilder {
             connector,
             pool,
             user_agent,
-            max_redirects: self.max_redirects,
+            redirects: self.redirects,
         };
-        Ok(Client::new(Arc::new(shared), self.timeouts))
+        Ok(Client::new(Arc::new(shared), self.timeouts, self.version))
     }
 }

@@ -4,25 +4,28 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use http::header::{self, HeaderValue};
-use http::uri::{PathAndQuery, Uri};
-use http_body_util::Empty;
-use url::Position;
+use http::header::HeaderValue;
+use http::uri::PathAndQuery;
 
 use crate::connect::Connector;
-use crate::exchange::{Answer, Outgoing, Stage, exchange};
-use crate::pool::Pool;
-use crate::redirect::Hop;
-use crate::{Body, ClientBuilder, Error, ErrorKind, Framing, Request, Response};
+use crate::exchange::{Answer, Failure, Stage, exchange};
+use crate::pool::{Line, Pool};
+use crate::redirect::{Hop, Redirects};
+use crate::route::{Route, Speak};
+use crate::{
+    Body, ClientBuilder, Error, ErrorKind, Framing, HttpVersion, Request, Response, multiplex,
+    outgoing,
+};
 
-/// An HTTP/1.1 client. Clones are cheap and share connections, names and TLS sessions.
+/// An HTTP client. Clones are cheap and share connections, names and TLS sessions.
 ///
-/// Works on the tokio runtime of its caller and spawns no tasks for its connections: a request is done in the task that awaits
-/// it, and dropping the future or the body stops it at once.
+/// Works on the tokio runtime of its caller. An HTTP/1.1 request is done in the task that awaits it; an HTTP/2 connection
+/// has a task, which ends with its last user. Dropping the future or the body of a request stops it at once.
 #[derive(Clone, Debug)]
 pub struct Client {
     shared: Arc<Shared>,
     timeouts: Timeouts,
+    version: HttpVersion,
 }
 
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) connector: Connector,
     pub(crate) pool: Arc<Pool>,
     pub(crate) user_agent: HeaderValue,
-    pub(crate) max_redirects: usize,
+    pub(crate) redirects: Redirects,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +53,26 @@ impl Client {
     #[must_use]
     pub fn with_timeouts(&self, connect: Duration, read: Duration) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
             timeouts: Timeouts { connect, read },
+            ..self.clone()
+        }
+    }
+
+    /// The same client speaking another version of HTTP, see [`ClientBuilder::http_version`]. Connections, names and TLS
+    /// sessions are shared with this one.
+    #[must_use]
+    pub fn with_http_version(&self, version: HttpVersion) -> Self {
+        Self {
+            version,
+            ..self.clone()
         }
     }
 
     /// Sends the request, follows redirects, and returns when the head of the response is there. Every status is an `Ok`.
     ///
-    /// A pooled connection that turns out to be closed before it gave a byte is replaced by a new one once, without notice.
-    /// `https` is never left for `http`. No `Referer` and no fragment is ever sent.
+    /// A pooled connection that turns out to be closed before it gave a byte is replaced by a new one once, without notice;
+    /// so is an HTTP/2 connection whose server says that it did nothing with the request. `https` is not left for `http`
+    /// unless [allowed](ClientBuilder::danger_follow_https_to_http). No `Referer` and no fragment is ever sent.
     ///
     /// # Errors
     ///
@@ -66,7 +80,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future closes its connection.
+    /// Dropping the future closes its connection; of an HTTP/2 connection only its stream.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
         let mut hop = Hop::first(request)?;
         loop {
@@ -80,11 +94,7 @@ impl Client {
             let answered = hop.url.clone();
             let redirects = hop.redirects;
             let mut response = self.response(answer, answered, redirects, &hop);
-            if !hop.follow(
-                response.status,
-                &response.headers,
-                self.shared.max_redirects,
-            )? {
+            if !hop.follow(response.status, &response.headers, self.shared.redirects)? {
                 return Ok(response);
             }
             tracing::debug!(status = response.status.as_u16(), to = %hop.safe_url, "redirect");
@@ -92,67 +102,78 @@ impl Client {
         }
     }
 
-    pub(crate) fn new(shared: Arc<Shared>, timeouts: Timeouts) -> Self {
-        Self { shared, timeouts }
+    pub(crate) fn new(shared: Arc<Shared>, timeouts: Timeouts, version: HttpVersion) -> Self {
+        Self {
+            shared,
+            timeouts,
+            version,
+        }
     }
 
+    /// One request without its redirects: on a connection that is there, or on a new one.
+    ///
+    /// It is sent again, once and on a new connection, when the one that was there turns out to be lost before it gave a
+    /// byte, or when the server says that it did nothing with it; and in HTTP/1.1 when the server asks for that.
     async fn ask(&self, hop: &Hop) -> Result<Answer, Error> {
-        let limit = self.timeouts.read;
-        if let Some(wire) = self.shared.pool.take(&hop.origin, Instant::now()) {
-            match exchange(wire, self.outgoing(hop)?, limit).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) if failure.stage == Stage::Unanswered => {
-                    tracing::debug!(url = %hop.safe_url, "pooled connection was stale");
+        let Shared {
+            pool, connector, ..
+        } = &*self.shared;
+        let target = outgoing::target(hop)?;
+        let route = Route::to(&hop.origin);
+        let version = hop.version.unwrap_or(self.version);
+        let mut speak = pool.narrow(&route, route.speak(version));
+        let mut line = pool.take(&route, speak, Instant::now());
+        let mut tries = 0;
+        loop {
+            let kept = line.is_some();
+            let ready = match line.take() {
+                Some(line) => line,
+                None => {
+                    let dialled = connector.connect(&route, speak, self.timeouts, pool).await;
+                    dialled.map_err(|error| error.with_url(&hop.safe_url))?
                 }
-                Err(failure) => return Err(failure.error.with_url(&hop.safe_url)),
+            };
+            tracing::debug!(
+                method = %hop.method,
+                url = %hop.safe_url,
+                range = ?hop.range,
+                connection = if kept { "kept" } else { "new" },
+                "request"
+            );
+            let failure = match self.exchange(ready, hop, target.clone()).await? {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            match failure.stage {
+                Stage::WrongVersion if speak == Speak::Either => {
+                    pool.remember_only_http1(&route);
+                    speak = Speak::Http1;
+                }
+                Stage::Unanswered if kept => {}
+                Stage::Unprocessed if tries == 1 => {}
+                _ => return Err(failure.error.with_url(&hop.safe_url)),
             }
+            tracing::debug!(url = %hop.safe_url, stage = ?failure.stage, "sent again on a new connection");
         }
-        let request = self.outgoing(hop)?;
-        let connected = self
-            .shared
-            .connector
-            .connect(&hop.origin, self.timeouts.connect)
-            .await;
-        let wire = connected.map_err(|error| error.with_url(&hop.safe_url))?;
-        exchange(wire, request, limit)
-            .await
-            .map_err(|failure| failure.error.with_url(&hop.safe_url))
     }
 
-    fn outgoing(&self, hop: &Hop) -> Result<http::Request<Outgoing>, Error> {
-        let target = &hop.url[Position::BeforePath..Position::AfterQuery];
-        let target = PathAndQuery::try_from(target).map_err(|error| {
-            let kind = if hop.redirects > 0 {
-                ErrorKind::InvalidRedirect
-            } else {
-                ErrorKind::InvalidUrl
-            };
-            hop.error(kind, "url does not fit into a request")
-                .with_source(error)
-        })?;
-        let mut request = http::Request::new(Empty::new());
-        *request.method_mut() = hop.method.clone();
-        *request.uri_mut() = Uri::from(target);
-        let host = HeaderValue::from_str(&hop.origin.authority()).map_err(|error| {
-            hop.error(ErrorKind::InvalidUrl, "host is no header value")
-                .with_source(error)
-        })?;
-        let fields = request.headers_mut();
-        fields.insert(header::HOST, host);
-        fields.insert(header::USER_AGENT, self.shared.user_agent.clone());
-        fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        for name in hop.headers.keys() {
-            fields.remove(name);
-        }
-        fields.extend(hop.headers.clone());
-        fields.insert(
-            header::ACCEPT_ENCODING,
-            HeaderValue::from_static("identity"),
-        );
-        if let Some(range) = hop.range.field() {
-            fields.insert(header::RANGE, range);
-        }
-        Ok(request)
+    async fn exchange(
+        &self,
+        line: Line,
+        hop: &Hop,
+        target: PathAndQuery,
+    ) -> Result<Result<Answer, Failure>, Error> {
+        let limit = self.timeouts.read;
+        let user_agent = &self.shared.user_agent;
+        Ok(match line {
+            Line::Http1(wire) => {
+                exchange(wire, outgoing::http1(hop, target, user_agent)?, limit).await
+            }
+            Line::Http2(seat) => {
+                multiplex::exchange(seat, outgoing::http2(hop, target, user_agent)?, limit).await
+            }
+        })
     }
 
     fn response(&self, answer: Answer, url: url::Url, redirects: usize, hop: &Hop) -> Response {
@@ -163,7 +184,14 @@ impl Client {
             reuse,
             source,
         } = answer;
-        tracing::debug!(url = %hop.safe_url, status = head.status.as_u16(), ?latency, ?framing, "response");
+        tracing::debug!(
+            url = %hop.safe_url,
+            status = head.status.as_u16(),
+            version = ?head.version,
+            ?latency,
+            ?framing,
+            "response"
+        );
         let pool = Arc::clone(&self.shared.pool);
         let body = Body::new(
             source,

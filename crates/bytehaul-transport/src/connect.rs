@@ -3,17 +3,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 use url::Host;
 
+use crate::client::Timeouts;
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs::{self, BadAddresses};
+use crate::multiplex::Link;
 use crate::origin::{Origin, Scheme};
+use crate::pool::{Line, Pool};
 use crate::resolve::{Pins, Resolve, ResolveError};
+use crate::route::{Route, Speak};
+use crate::stream::Stream;
 use crate::tls::{Alpn, TlsSetup, handshake};
-use crate::wire::{Stream, Wire};
+use crate::wire::Wire;
 
 /// What is needed to make connections, shared by all requests of a client.
 #[derive(Debug)]
@@ -33,23 +38,52 @@ pub(crate) enum Families {
 }
 
 impl Connector {
-    /// A new connection to the origin. The limit covers all of it.
-    pub(crate) async fn connect(&self, origin: &Origin, limit: Duration) -> Result<Wire, Error> {
-        match tokio::time::timeout(limit, self.dial(origin)).await {
-            Ok(dialled) => dialled,
-            Err(_elapsed) => {
-                let what = format!(
-                    "connect to {}:{} within {limit:?}",
-                    origin.host(),
-                    origin.port()
-                );
-                Err(Error::new(ErrorKind::TimeoutConnect, what))
+    /// A new connection on the route, ready for one request. The connect timeout covers all of it.
+    pub(crate) async fn connect(
+        &self,
+        route: &Route,
+        speak: Speak,
+        timeouts: Timeouts,
+        pool: &Pool,
+    ) -> Result<Line, Error> {
+        let limit = timeouts.connect;
+        let Ok(dialled) = tokio::time::timeout(limit, self.dial(route, speak)).await else {
+            let origin = route.origin();
+            let what = format!(
+                "connect to {}:{} within {limit:?}",
+                origin.host(),
+                origin.port()
+            );
+            return Err(Error::new(ErrorKind::TimeoutConnect, what));
+        };
+        let (stream, spoken) = dialled?;
+        match spoken {
+            Spoken::Http1 => Ok(Line::Http1(Wire::new(stream, route.clone()))),
+            Spoken::Http2 => {
+                let link = Link::open(stream, timeouts.read, pool.timeout()).await?;
+                Ok(Line::Http2(pool.join(route, &link, Instant::now())))
             }
         }
     }
 
-    async fn dial(&self, origin: &Origin) -> Result<Wire, Error> {
+    async fn dial(&self, route: &Route, speak: Speak) -> Result<(Stream, Spoken), Error> {
+        let origin = route.origin();
+        let tcp = self.tcp(origin).await?;
+        match (origin.scheme(), speak) {
+            (Scheme::Http, Speak::Http2) => Ok((Stream::Plain(tcp), Spoken::Http2)),
+            (Scheme::Http, Speak::Http1 | Speak::Either) => Ok((Stream::Plain(tcp), Spoken::Http1)),
+            (Scheme::Https, _) => {
+                let tls = handshake(&self.tls, origin.host(), alpn(speak), tcp).await?;
+                let spoken = spoken(speak, tls.alpn())?;
+                Ok((Stream::Tls(Box::new(tls)), spoken))
+            }
+        }
+    }
+
+    async fn tcp(&self, origin: &Origin) -> Result<TcpStream, Error> {
+        let started = Instant::now();
         let addresses = self.addresses(origin).await?;
+        let looked_up = started.elapsed();
         let tcp = eyeballs::connect(addresses, &self.bad)
             .await
             .map_err(|(address, error)| {
@@ -59,13 +93,10 @@ impl Connector {
                 };
                 Error::new(kind, format!("connect to {address}")).with_source(error)
             })?;
+        tracing::debug!(host = %origin.host(), address = ?tcp.peer_addr().ok(), ?looked_up, took = ?started.elapsed(), "connected");
         // A request is one small write that must not wait for company. Failing to say so costs time, not correctness.
         let _ = tcp.set_nodelay(true);
-        let stream = match origin.scheme() {
-            Scheme::Http => Stream::Plain(tcp),
-            Scheme::Https => self.secure(origin, tcp).await?,
-        };
-        Ok(Wire::new(stream, origin.clone()))
+        Ok(tcp)
     }
 
     async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Error> {
@@ -106,10 +137,29 @@ impl Connector {
             .map(|ip| SocketAddr::new(ip, origin.port()))
             .collect())
     }
+}
 
-    async fn secure(&self, origin: &Origin, tcp: TcpStream) -> Result<Stream, Error> {
-        let tls = handshake(&self.tls, origin.host(), Alpn::Http1, tcp).await?;
-        Ok(Stream::Tls(Box::new(tls)))
+/// What the other end speaks.
+#[derive(Clone, Copy)]
+enum Spoken {
+    Http1,
+    Http2,
+}
+
+fn alpn(speak: Speak) -> Alpn {
+    match speak {
+        Speak::Http1 => Alpn::Http1,
+        Speak::Either => Alpn::Http2AndHttp1,
+        Speak::Http2 => Alpn::Http2,
+    }
+}
+
+/// What was agreed on. A server that does not know of ALPN agrees to nothing and speaks HTTP/1.1.
+fn spoken(speak: Speak, agreed: Option<&[u8]>) -> Result<Spoken, Error> {
+    match (speak, agreed) {
+        (Speak::Either | Speak::Http2, Some(b"h2")) => Ok(Spoken::Http2),
+        (Speak::Http1 | Speak::Either, _) => Ok(Spoken::Http1),
+        (Speak::Http2, _) => Err(Error::new(ErrorKind::Tls, "server does not offer http/2")),
     }
 }
 

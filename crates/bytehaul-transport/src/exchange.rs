@@ -1,4 +1,4 @@
-//! One request and its response head on one connection, with hyper polled in the caller's task.
+//! One request and its response head on one HTTP/1.1 connection, with hyper polled in the caller's task.
 //!
 //! hyper writes the request and parses the head; then, where the length is known, it is taken apart again and the body
 //! is read from the socket itself. What hyper had read past the head comes back in two places, in this order: the frame
@@ -6,6 +6,8 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -41,12 +43,25 @@ pub(crate) struct Failure {
 }
 
 /// How far an exchange had come when it failed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     /// The connection was closed or lost before a byte of a response, or before the request was sent at all.
     Unanswered,
+    /// The server says that it did nothing with the request (RFC 9113 section 8.7).
+    Unprocessed,
+    /// The server wants the request in HTTP/1.1.
+    WrongVersion,
     /// There was an answer of some sort, or none within the time.
     Underway,
+}
+
+impl Failure {
+    pub(crate) fn underway(error: Error) -> Self {
+        Self {
+            error,
+            stage: Stage::Underway,
+        }
+    }
 }
 
 pub(crate) type Outgoing = Empty<Bytes>;
@@ -56,20 +71,18 @@ pub(crate) type Sender = SendRequest<Outgoing>;
 /// Writes the request and waits for the head, at most for the limit.
 pub(crate) async fn exchange(
     mut wire: Wire,
-    request: Request<Outgoing>,
+    mut request: Request<Outgoing>,
     limit: Duration,
 ) -> Result<Answer, Failure> {
     wire.begin();
+    let interim = count_interim(&mut request);
     let handshake = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .handshake(TokioIo::new(wire))
         .await;
-    let (mut sender, mut link) = handshake.map_err(|error| Failure {
-        error: head_error(error),
-        stage: Stage::Underway,
-    })?;
+    let (mut sender, mut link) = handshake.map_err(|error| Failure::underway(head_error(error)))?;
     let started = Instant::now();
-    let (outcome, ended) = wait_for_head(&mut sender, &mut link, request, limit).await;
+    let (outcome, ended) = wait_for_head(&mut sender, &mut link, request, limit, &interim).await;
     match outcome {
         Ok(response) => Ok(answer(response, started.elapsed(), sender, link, ended)),
         Err(error) => {
@@ -92,6 +105,7 @@ async fn wait_for_head(
     link: &mut Link,
     request: Request<Outgoing>,
     limit: Duration,
+    interim: &AtomicUsize,
 ) -> (Result<http::Response<Incoming>, Error>, bool) {
     let mut response = pin!(sender.send_request(request));
     let mut stall = Stall::new(limit);
@@ -109,6 +123,12 @@ async fn wait_for_head(
                 "connection ended before a response",
             )));
         }
+        if interim.load(Ordering::Relaxed) > MAX_INTERIM {
+            return Poll::Ready(Err(Error::new(
+                ErrorKind::Protocol,
+                "informational responses without end",
+            )));
+        }
         stall.poll_expired(cx).map(|()| {
             let what = format!("no response within {limit:?}");
             Err(Error::new(ErrorKind::TimeoutHead, what))
@@ -116,6 +136,16 @@ async fn wait_for_head(
     })
     .await;
     (outcome, ended)
+}
+
+/// Counts the informational responses (1xx) that hyper passes over.
+fn count_interim(request: &mut Request<Outgoing>) -> Arc<AtomicUsize> {
+    let counter = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&counter);
+    hyper::ext::on_informational(request, move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    counter
 }
 
 fn answer(
@@ -244,6 +274,9 @@ fn find_io(error: &hyper::Error) -> Option<&io::Error> {
     }
     None
 }
+
+/// Informational responses before the head. A server has no use for more than a few, and each costs nothing to send.
+pub(crate) const MAX_INTERIM: usize = 100;
 
 /// hyper tells a client of this by its text alone.
 const TOO_LARGE: &str = "message head is too large";

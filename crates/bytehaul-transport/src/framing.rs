@@ -11,7 +11,7 @@ use http::{Version, response};
 pub enum Framing {
     /// `Content-Length`, or no body at all (`HEAD`, 204, 304): a shorter body is an error.
     Length(u64),
-    /// Chunked: a body without its last chunk is an error.
+    /// Told by the message itself: a body without its last chunk, or without the end of its HTTP/2 stream, is an error.
     Chunked,
     /// The end of the connection is the end of the body: a cut-off cannot be told from the end.
     UntilClose,

@@ -13,7 +13,9 @@ mod eyeballs;
 pub mod file_name;
 mod framing;
 pub mod headers;
+mod multiplex;
 mod origin;
+mod outgoing;
 mod pool;
 #[expect(
     dead_code,
@@ -27,9 +29,12 @@ mod redirect;
 mod request;
 pub mod resolve;
 mod response;
+mod route;
 mod safe_url;
 mod stall;
+mod stream;
 mod tls;
+mod version;
 mod wire;
 
 pub use self::body::Body;
@@ -44,6 +49,7 @@ pub use self::resolve::{NameServer, Resolve, ResolveError};
 pub use self::response::Response;
 pub use self::safe_url::SafeUrl;
 pub use self::tls::{InvalidPin, Pin, Roots, Tls, TlsVersion};
+pub use self::version::HttpVersion;
 
 pub use http;
 pub use url::{self, Url};

@@ -7,7 +7,21 @@ use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, percent_encode};
 use url::Url;
 
-use crate::{Error, ErrorKind, Origin, Request, RequestRange, SafeUrl};
+use crate::{Error, ErrorKind, HttpVersion, Origin, Request, RequestRange, SafeUrl};
+
+/// Which redirects are followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redirects {
+    pub(crate) max: usize,
+    pub(crate) downgrade: Downgrade,
+}
+
+/// What to do with a redirect from `https` to `http`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Downgrade {
+    Refuse,
+    Follow,
+}
 
 /// One request on its way: the present URL, what is still allowed to be sent to it, and where it has been.
 pub(crate) struct Hop {
@@ -16,6 +30,8 @@ pub(crate) struct Hop {
     pub(crate) safe_url: SafeUrl,
     pub(crate) origin: Origin,
     pub(crate) range: RequestRange,
+    /// Where it is to be another one than the client's.
+    pub(crate) version: Option<HttpVersion>,
     /// The caller's headers, as long as the origin is the one they were given for.
     pub(crate) headers: HeaderMap,
     pub(crate) redirects: usize,
@@ -39,6 +55,7 @@ impl Hop {
             url: request.url,
             origin,
             range: request.range,
+            version: request.version,
             headers: request.headers,
             redirects: 0,
             seen: HashSet::new(),
@@ -54,15 +71,15 @@ impl Hop {
         &mut self,
         status: StatusCode,
         headers: &HeaderMap,
-        max: usize,
+        allowed: Redirects,
     ) -> Result<bool, Error> {
         let Some(location) = location(status, headers) else {
             return Ok(false);
         };
-        if self.redirects >= max {
+        if self.redirects >= allowed.max {
             return Err(self.error(
                 ErrorKind::TooManyRedirects,
-                format!("more than {max} redirects"),
+                format!("more than {} redirects", allowed.max),
             ));
         }
         let next = self.resolve(location)?;
@@ -74,7 +91,15 @@ impl Hop {
             .with_source(error)
         })?;
         if self.url.scheme() == "https" && next.scheme() != "https" {
-            return Err(self.error(ErrorKind::InsecureRedirect, "redirect from https to http"));
+            match allowed.downgrade {
+                Downgrade::Refuse => {
+                    let what = "redirect from https to http";
+                    return Err(self.error(ErrorKind::InsecureRedirect, what));
+                }
+                Downgrade::Follow => {
+                    tracing::warn!(from = %self.safe_url, to = %SafeUrl::from(&next), "redirect from https to http followed");
+                }
+            }
         }
         self.seen.insert((self.url.clone(), self.carried()));
         if origin != self.origin {
@@ -147,10 +172,17 @@ mod tests {
         Hop::first(Request::get(Url::parse(url).unwrap()).headers(headers)).unwrap()
     }
 
+    fn at_most(max: usize) -> Redirects {
+        Redirects {
+            max,
+            downgrade: Downgrade::Refuse,
+        }
+    }
+
     fn follow(hop: &mut Hop, location: &[u8]) -> Result<bool, ErrorKind> {
         let mut headers = HeaderMap::new();
         headers.insert("location", HeaderValue::from_bytes(location).unwrap());
-        hop.follow(StatusCode::FOUND, &headers, 10)
+        hop.follow(StatusCode::FOUND, &headers, at_most(10))
             .map_err(|error| error.kind())
     }
 
@@ -213,15 +245,29 @@ mod tests {
         let plain = HeaderMap::new();
         assert!(
             !hop("http://a/x")
-                .follow(StatusCode::FOUND, &plain, 10)
+                .follow(StatusCode::FOUND, &plain, at_most(10))
                 .unwrap(),
             "no location"
         );
         assert!(
             !hop("http://a/x")
-                .follow(StatusCode::NOT_MODIFIED, &plain, 10)
+                .follow(StatusCode::NOT_MODIFIED, &plain, at_most(10))
                 .unwrap()
         );
+    }
+
+    #[test]
+    fn a_step_down_from_https_is_followed_where_allowed() {
+        let mut hop = hop("https://a/x");
+        let mut headers = HeaderMap::new();
+        headers.insert("location", HeaderValue::from_static("http://a/x"));
+        let allowed = Redirects {
+            max: 10,
+            downgrade: Downgrade::Follow,
+        };
+        assert!(hop.follow(StatusCode::FOUND, &headers, allowed).unwrap());
+        assert_eq!(hop.url.as_str(), "http://a/x");
+        assert!(hop.headers.is_empty(), "another scheme is another origin");
     }
 
     #[test]
@@ -230,7 +276,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for n in 1..=3 {
             headers.insert("location", HeaderValue::from_str(&format!("/{n}")).unwrap());
-            let followed = hop.follow(StatusCode::FOUND, &headers, 2);
+            let followed = hop.follow(StatusCode::FOUND, &headers, at_most(2));
             assert_eq!(followed.is_ok(), n <= 2);
         }
     }

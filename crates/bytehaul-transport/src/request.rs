@@ -7,7 +7,7 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::{Error, ErrorKind, SafeUrl};
+use crate::{Error, ErrorKind, HttpVersion, SafeUrl};
 
 /// A request: a URL, the range wanted of it, and the caller's own headers.
 ///
@@ -24,6 +24,7 @@ pub struct Request {
     pub(crate) url: Url,
     pub(crate) range: RequestRange,
     pub(crate) headers: HeaderMap,
+    pub(crate) version: Option<HttpVersion>,
 }
 
 /// The part of an object that is asked for: the `Range` field of a request (RFC 9110 section 14.2).
@@ -46,6 +47,7 @@ impl Request {
             url,
             range: RequestRange::Whole,
             headers: HeaderMap::new(),
+            version: None,
         }
     }
 
@@ -74,6 +76,42 @@ impl Request {
     #[must_use]
     pub fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// `Authorization: Bearer` with this token (RFC 6750). It is bound to the origin of the URL like all own headers, replaces
+    /// an `Authorization` among them, and wins over user name and password in the URL. Call it after
+    /// [`headers`](Self::headers).
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidHeader`](ErrorKind::InvalidHeader) when the token has characters that no header value may have. The error does
+    /// not show it.
+    pub fn bearer_auth(mut self, token: &str) -> Result<Self, Error> {
+        let value = HeaderValue::from_str(&format!("Bearer {token}"));
+        let mut value = value.map_err(|_shows_nothing| {
+            Error::new(ErrorKind::InvalidHeader, "token is no header value")
+                .with_url(&SafeUrl::from(&self.url))
+        })?;
+        value.set_sensitive(true);
+        self.headers.insert(header::AUTHORIZATION, value);
+        Ok(self)
+    }
+
+    /// `Authorization: Basic` with this user name and password in UTF-8 (RFC 7617). Bound as
+    /// [`bearer_auth`](Self::bearer_auth) is. The user name must not have a colon, which cannot be told from the one between
+    /// them.
+    #[must_use]
+    pub fn basic_auth(mut self, user: &str, password: &str) -> Self {
+        let pair = [user.as_bytes(), b":", password.as_bytes()].concat();
+        self.headers.insert(header::AUTHORIZATION, basic(&pair));
+        self
+    }
+
+    /// The version of HTTP for this request. Default: the client's.
+    #[must_use]
+    pub fn http_version(mut self, version: HttpVersion) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -143,10 +181,14 @@ fn take_userinfo(url: &mut Url) -> Option<HeaderValue> {
     // Both calls fail only for URLs that cannot have a user name, and this one has one.
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    let text = format!("Basic {}", data_encoding::BASE64.encode(&pair));
+    Some(basic(&pair))
+}
+
+fn basic(pair: &[u8]) -> HeaderValue {
+    let text = format!("Basic {}", data_encoding::BASE64.encode(pair));
     let mut value = HeaderValue::from_str(&text).expect("base64 is a header value");
     value.set_sensitive(true);
-    Some(value)
+    value
 }
 
 const RESERVED: [HeaderName; 11] = [
@@ -201,6 +243,24 @@ mod tests {
         request.prepare().unwrap();
         assert_eq!(request.headers[header::AUTHORIZATION], "Bearer t");
         assert_eq!(request.url.as_str(), "http://example.com/");
+    }
+
+    #[test]
+    fn own_credentials_replace_others() {
+        let request = get("http://a:b@example.com/");
+        let mut basic = request.clone().basic_auth("Aladdin", "open sesame");
+        basic.prepare().unwrap();
+        let field = &basic.headers[header::AUTHORIZATION];
+        assert_eq!(field, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert!(field.is_sensitive());
+        let mut bearer = basic.bearer_auth("hunter2").unwrap();
+        bearer.prepare().unwrap();
+        let field = &bearer.headers[header::AUTHORIZATION];
+        assert_eq!(field, "Bearer hunter2");
+        assert!(field.is_sensitive());
+        let error = request.bearer_auth("hunter2\n").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidHeader);
+        assert!(!format!("{error} {error:?}").contains("hunter2"));
     }
 
     #[test]

@@ -1,42 +1,33 @@
-//! One connection to one origin: the bytes that went over it, and whether it is still good.
+//! One HTTP/1.1 connection on one route: the bytes that came over it, and whether it is still good.
 
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use crate::Origin;
-use crate::tls::TlsStream;
+use crate::route::Route;
+use crate::stream::Stream;
 
-/// A connected stream that knows its origin and counts what it has received in the present exchange.
+/// A connected stream that knows its route and counts what it has received in the present exchange.
 #[derive(Debug)]
 pub(crate) struct Wire {
     stream: Stream,
-    origin: Origin,
+    route: Route,
     received: u64,
 }
 
-#[derive(Debug)]
-pub(crate) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 impl Wire {
-    pub(crate) fn new(stream: Stream, origin: Origin) -> Self {
+    pub(crate) fn new(stream: Stream, route: Route) -> Self {
         Self {
             stream,
-            origin,
+            route,
             received: 0,
         }
     }
 
-    pub(crate) fn origin(&self) -> &Origin {
-        &self.origin
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
     }
 
     /// Starts an exchange: nothing received yet.
@@ -51,23 +42,7 @@ impl Wire {
 
     /// Whether an idle connection is still open and silent. What arrives without being asked for makes it useless.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let open = |tcp: &TcpStream| match SockRef::from(tcp).peek(&mut [MaybeUninit::uninit()]) {
-            Ok(n) => n > 0,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        };
-        match &mut self.stream {
-            Stream::Plain(tcp) => {
-                let peeked = SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()]);
-                peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-            }
-            // Session tickets may arrive on an idle TLS connection: only plaintext or an end speak against it.
-            Stream::Tls(tls) => {
-                let mut byte = [0u8; 1];
-                let mut buf = ReadBuf::new(&mut byte);
-                let mut cx = Context::from_waker(Waker::noop());
-                open(tls.get_ref()) && Pin::new(tls).poll_read(&mut cx, &mut buf).is_pending()
-            }
-        }
+        self.stream.is_quiet()
     }
 }
 
@@ -78,10 +53,7 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let polled = match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        };
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         self.received += (buf.filled().len() - before) as u64;
         polled
     }
@@ -93,10 +65,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -104,30 +73,18 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(tcp) => tcp.is_write_vectored(),
-            Stream::Tls(tls) => tls.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

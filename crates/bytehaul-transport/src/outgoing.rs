@@ -1,0 +1,92 @@
+//! What a request looks like on the wire: the target in the form that the route wants, and the fields.
+
+use http::header::{self, HeaderMap, HeaderValue};
+use http::uri::{PathAndQuery, Uri};
+use http::{Request, Version};
+use http_body_util::Empty;
+use url::Position;
+
+use crate::exchange::Outgoing;
+use crate::redirect::Hop;
+use crate::{Error, ErrorKind};
+
+/// Path and query. Fails for a URL that is too long for a request, which is better known before anything is connected to.
+pub(crate) fn target(hop: &Hop) -> Result<PathAndQuery, Error> {
+    let target = &hop.url[Position::BeforePath..Position::AfterQuery];
+    PathAndQuery::try_from(target).map_err(|error| unfit(hop).with_source(error))
+}
+
+/// The request in HTTP/1.1, in origin form (RFC 9112 section 3.2.1).
+pub(crate) fn http1(
+    hop: &Hop,
+    target: PathAndQuery,
+    user_agent: &HeaderValue,
+) -> Result<Request<Outgoing>, Error> {
+    let mut request = Request::new(Empty::new());
+    *request.method_mut() = hop.method.clone();
+    *request.uri_mut() = Uri::from(target);
+    let fields = request.headers_mut();
+    fields.insert(header::HOST, host(hop)?);
+    add_fields(fields, hop, user_agent);
+    Ok(request)
+}
+
+/// The request in HTTP/2, where scheme and authority are fields of their own and `Host` is none (RFC 9113 section 8.3.1).
+pub(crate) fn http2(
+    hop: &Hop,
+    target: PathAndQuery,
+    user_agent: &HeaderValue,
+) -> Result<Request<()>, Error> {
+    let mut request = Request::new(());
+    *request.method_mut() = hop.method.clone();
+    *request.version_mut() = Version::HTTP_2;
+    let fields = request.headers_mut();
+    add_fields(fields, hop, user_agent);
+    let host = match fields.remove(header::HOST) {
+        Some(own) => own,
+        None => host(hop)?,
+    };
+    *request.uri_mut() = absolute(hop, host.as_bytes(), target)?;
+    Ok(request)
+}
+
+fn absolute(hop: &Hop, authority: &[u8], target: PathAndQuery) -> Result<Uri, Error> {
+    let uri = Uri::builder()
+        .scheme(hop.url.scheme())
+        .authority(authority)
+        .path_and_query(target)
+        .build();
+    uri.map_err(|error| unfit(hop).with_source(error))
+}
+
+fn add_fields(fields: &mut HeaderMap, hop: &Hop, user_agent: &HeaderValue) {
+    fields.insert(header::USER_AGENT, user_agent.clone());
+    fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    for name in hop.headers.keys() {
+        fields.remove(name);
+    }
+    fields.extend(hop.headers.clone());
+    fields.insert(
+        header::ACCEPT_ENCODING,
+        HeaderValue::from_static("identity"),
+    );
+    if let Some(range) = hop.range.field() {
+        fields.insert(header::RANGE, range);
+    }
+}
+
+fn host(hop: &Hop) -> Result<HeaderValue, Error> {
+    HeaderValue::from_str(&hop.origin.authority()).map_err(|error| {
+        hop.error(ErrorKind::InvalidUrl, "host is no header value")
+            .with_source(error)
+    })
+}
+
+fn unfit(hop: &Hop) -> Error {
+    let kind = if hop.redirects > 0 {
+        ErrorKind::InvalidRedirect
+    } else {
+        ErrorKind::InvalidUrl
+    };
+    hop.error(kind, "url does not fit into a request")
+}
