@@ -106,7 +106,7 @@ impl Connector {
             Host::Domain(name) => name,
         };
         if let Some(pinned) = self.pins.addresses(name, origin.port()) {
-            return Ok(pinned);
+            return pinned;
         }
         let mut found = if is_localhost(name) {
             vec![

@@ -1,5 +1,6 @@
 //! How names become addresses: the trait, and the four ways that come with the crate.
 
+mod dialler;
 mod engine;
 mod fixed;
 mod hickory;

@@ -161,6 +161,16 @@ enum Answer {
     Failed(NetError),
 }
 
+impl Answer {
+    /// Nobody tries thousands of addresses, whatever a name server says.
+    fn bounded(mut self) -> Self {
+        if let Self::Found(found) = &mut self {
+            found.truncate(MOST_ADDRESSES);
+        }
+        self
+    }
+}
+
 fn judge(result: Result<Lookup, NetError>) -> Answer {
     match result {
         Ok(lookup) => {
@@ -185,7 +195,7 @@ fn received(answer: Result<Answer, oneshot::error::RecvError>) -> Answer {
 
 /// Of both families together: one with addresses is enough, and a failure is not proof that there are none.
 fn verdict(v6: Answer, v4: Answer) -> Result<Vec<IpAddr>, ResolveError> {
-    match (v6, v4) {
+    match (v6.bounded(), v4.bounded()) {
         (Answer::Found(mut v6), Answer::Found(v4)) => {
             v6.extend(v4);
             Ok(v6)
@@ -237,6 +247,8 @@ fn candidates(name: &Name, search: &Search) -> Vec<Name> {
 fn set_options(options: &mut ResolverOpts) {
     options.use_hosts_file = ResolveHosts::Never;
     options.attempts = 0;
+    // As glibc: what is longer than 512 bytes comes by TCP, which old routers understand and EDNS they do not.
+    options.edns0 = false;
     options.num_concurrent_reqs = 1;
     options.timeout = LIMIT;
     options.cache_size = CACHED_ANSWERS;
@@ -257,6 +269,8 @@ const SECOND_OPINION: Duration = Duration::from_secs(1);
 const SEARCH_LIMIT: Duration = Duration::from_secs(5);
 /// As glibc before 2.26: no sensible configuration has more.
 const MOST_DOMAINS: usize = 6;
+/// Of each family.
+const MOST_ADDRESSES: usize = 64;
 const CACHED_ANSWERS: u64 = 1024;
 /// The connections of one transfer are opened within moments, and need not ask for each.
 const LEAST_TTL: Duration = Duration::from_secs(1);
@@ -308,6 +322,11 @@ mod tests {
             missing
                 .iter()
                 .all(|v| matches!(v, Err(ResolveError::NotFound)))
+        );
+        let many = Answer::Found(vec![v4; 5000]);
+        assert_eq!(
+            verdict(Answer::NoAddress, many).unwrap().len(),
+            MOST_ADDRESSES
         );
         let unknown = verdict(Answer::NoAddress, failed());
         assert!(matches!(unknown, Err(ResolveError::Failed(_))));

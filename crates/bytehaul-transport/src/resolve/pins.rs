@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use url::Host;
 
+use crate::error::{Error, ErrorKind};
+
 /// The table of [`ClientBuilder::pin_host`](crate::ClientBuilder::pin_host).
 #[derive(Clone, Default)]
 pub(crate) struct Pins {
@@ -17,17 +19,25 @@ impl Pins {
         self.hosts.insert(key(name), addresses);
     }
 
-    /// The addresses laid down for a name; the port is put in where they have none.
-    pub(crate) fn addresses(&self, name: &str, port: u16) -> Option<Vec<SocketAddr>> {
+    /// The addresses laid down for a name, if there is such a decision; the port is put in where they have none.
+    pub(crate) fn addresses(
+        &self,
+        name: &str,
+        port: u16,
+    ) -> Option<Result<Vec<SocketAddr>, Error>> {
         if self.hosts.is_empty() {
             return None;
         }
         let addresses = self.hosts.get(&key(name))?;
+        if addresses.is_empty() {
+            let what = format!("{name} is pinned to no address");
+            return Some(Err(Error::new(ErrorKind::HostNotFound, what)));
+        }
         let with_port = |address: &SocketAddr| match address.port() {
             0 => SocketAddr::new(address.ip(), port),
             _ => *address,
         };
-        Some(addresses.iter().map(with_port).collect())
+        Some(Ok(addresses.iter().map(with_port).collect()))
     }
 }
 
@@ -57,13 +67,16 @@ mod tests {
             "Ö.Test.",
             vec!["1.1.1.1:0".parse().unwrap(), "[::1]:8443".parse().unwrap()],
         );
-        let found = pins.addresses("xn--nda.test", 443).unwrap();
-        let expected: Vec<SocketAddr> = vec![
-            "1.1.1.1:443".parse().unwrap(),
-            "[::1]:8443".parse().unwrap(),
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(pins.addresses("xn--nda.test.", 443).unwrap(), expected);
-        assert_eq!(pins.addresses("b.test", 443), None);
+        pins.insert("none.test", vec![]);
+        let check = |name, expected: &str| {
+            let found = pins.addresses(name, 443).unwrap().unwrap();
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            assert_eq!(found.join(" "), expected);
+        };
+        check("xn--nda.test", "1.1.1.1:443 [::1]:8443");
+        check("xn--nda.test.", "1.1.1.1:443 [::1]:8443");
+        assert!(pins.addresses("b.test", 443).is_none());
+        let none = pins.addresses("none.test", 443).unwrap().unwrap_err();
+        assert_eq!(none.kind(), ErrorKind::HostNotFound);
     }
 }

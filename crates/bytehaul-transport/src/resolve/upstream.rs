@@ -14,6 +14,7 @@ use hickory_resolver::proto::op::{DnsRequest, DnsResponse, ResponseCode};
 use hickory_resolver::{ConnectionProvider, NameServerPool, PoolContext};
 use tokio::time::{Instant, timeout};
 
+use super::dialler::Dialler;
 use crate::race::{Pace, race};
 use crate::recent::Recent;
 use crate::tls::explain;
@@ -35,7 +36,8 @@ struct Inner {
 
 struct Server {
     label: String,
-    pool: NameServerPool<TokioRuntimeProvider>,
+    dialler: Dialler,
+    pool: NameServerPool<Dialler>,
 }
 
 impl Upstream {
@@ -45,9 +47,13 @@ impl Upstream {
         context: &Arc<PoolContext>,
     ) -> Self {
         let servers = servers.into_iter().map(|(label, config)| {
-            let runtime = TokioRuntimeProvider::default();
-            let pool = NameServerPool::from_config([config], Arc::clone(context), runtime);
-            Server { label, pool }
+            let dialler = Dialler::default();
+            let pool = NameServerPool::from_config([config], Arc::clone(context), dialler.clone());
+            Server {
+                label,
+                dialler,
+                pool,
+            }
         });
         Self {
             inner: Arc::new(Inner {
@@ -62,10 +68,13 @@ impl Inner {
     async fn ask(&self, request: DnsRequest) -> Result<DnsResponse, NetError> {
         let mut failures: Vec<(usize, NetError)> = Vec::new();
         let begin = |index: usize| {
-            let asking = self.servers[index].pool.send(request.clone());
+            let server = &self.servers[index];
+            let asking = server.pool.send(request.clone());
             async move {
                 match asking.first_answer().await {
-                    Err(error) if !error.is_no_records_found() => Err(error),
+                    Err(error) if !error.is_no_records_found() => {
+                        Err(server.dialler.explained(error))
+                    }
                     answer => Ok(answer),
                 }
             }
@@ -192,7 +201,7 @@ fn describe(error: &NetError) -> String {
         return format!("is not trusted: {}", explain(error));
     }
     match error {
-        NetError::Timeout => "did not answer".to_owned(),
+        NetError::Timeout | NetError::NoConnections => "did not answer".to_owned(),
         NetError::Dns(DnsError::ResponseCode(ResponseCode::ServFail)) => {
             "answered SERVFAIL".to_owned()
         }

@@ -1,7 +1,10 @@
 //! The client against scripted peers on real sockets.
 
 mod body;
+#[cfg(unix)]
+mod dns;
 mod failure;
+mod name_servers;
 #[cfg(unix)]
 mod nginx;
 mod redirect;
