@@ -5,6 +5,7 @@ mod content_disposition;
 mod content_range;
 mod etag;
 mod last_modified;
+mod link;
 mod retry_after;
 
 pub use self::accept_ranges::AcceptRanges;
@@ -12,4 +13,5 @@ pub use self::content_disposition::content_disposition_filename;
 pub use self::content_range::{ContentRange, InvalidContentRange};
 pub use self::etag::{ETag, Form};
 pub use self::last_modified::last_modified;
+pub use self::link::Link;
 pub use self::retry_after::retry_after;
