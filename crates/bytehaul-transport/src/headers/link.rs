@@ -126,7 +126,7 @@ impl Iterator for Links<'_> {
                 return None;
             }
             let link = self.link();
-            self.to_next();
+            self.skip_to_next();
             if link.is_some() {
                 return link;
             }
@@ -193,7 +193,7 @@ impl Links<'_> {
     }
 
     /// Past the comma that ends this link.
-    fn to_next(&mut self) {
+    fn skip_to_next(&mut self) {
         loop {
             self.take(|byte| !matches!(byte, b',' | b'"'));
             match self.rest.split_first() {

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use bytehaul_integrity::Digest;
 use bytehaul_storage::{FinishError, Writer};
 use bytehaul_transport::SafeUrl;
 
@@ -22,6 +23,8 @@ pub(crate) struct Arrived {
     pub(crate) length_verified: bool,
     pub(crate) restarts: u32,
     pub(crate) url: SafeUrl,
+    /// What the file has to hash to.
+    pub(crate) digest: Option<Digest>,
 }
 
 /// Verifies and publishes. Not interrupted by a stop: once the rename is under way there is no half of it.
@@ -33,7 +36,7 @@ pub(crate) async fn finish(
     session.stats.set_state(DownloadState::Finishing);
     session.stats.set_connections(0);
     session.stats.received.store(arrived.len, Relaxed);
-    let finished = arrived.writer.finish(job.digest, arrived.len).await;
+    let finished = arrived.writer.finish(arrived.digest, arrived.len).await;
     session.set_active(None);
     if finished.is_err() {
         // What is there stays for another run, and the target is free for it. Its own failure adds nothing.

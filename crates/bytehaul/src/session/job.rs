@@ -36,10 +36,6 @@ pub(crate) struct Job {
     pub(crate) digest: Option<Digest>,
     pub(crate) pieces: Option<PieceHashes>,
     pub(crate) size: Option<u64>,
-    #[expect(
-        dead_code,
-        reason = "the mirrors that an answer names are not used yet"
-    )]
     pub(crate) follow_metalink: FollowMetalink,
     /// What it sets itself, its own timeouts among it.
     pub(crate) network: Network,

@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use crate::error::DownloadError;
 use crate::identity::Identity;
+use crate::metalink::Named;
 use crate::response::Answer;
 use crate::session::job::{Connections, Job};
 use crate::session::source::Source;
@@ -23,6 +24,8 @@ pub(crate) struct Probe {
     pub(crate) body: Body,
     pub(crate) latency: Duration,
     pub(crate) url: SafeUrl,
+    /// Mirrors and a digest that the answer names; what of it counts is the job's choice.
+    pub(crate) named: Named,
 }
 
 /// What kind of server it speaks of.
@@ -91,12 +94,13 @@ pub(crate) async fn probe(
         };
         match kind {
             Ok(kind) => {
-                let (identity, headers, body, latency, url) = (
+                let (identity, headers, body, latency, url, named) = (
                     reply.identity,
                     reply.headers,
                     reply.body,
                     reply.latency,
                     reply.url,
+                    reply.named,
                 );
                 return Ok(Probe {
                     kind,
@@ -105,6 +109,7 @@ pub(crate) async fn probe(
                     body,
                     latency,
                     url,
+                    named,
                 });
             }
             Err(what) if plain => {

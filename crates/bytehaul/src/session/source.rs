@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::identity::Identity;
+use crate::metalink::{self, Named};
 use crate::response::{self, Answer};
 use crate::session::trouble::Trouble;
 
@@ -33,6 +34,8 @@ pub(crate) struct Reply {
     pub(crate) latency: Duration,
     /// Where it came from, redacted.
     pub(crate) url: SafeUrl,
+    /// What it names beside the file itself.
+    pub(crate) named: Named,
 }
 
 impl Source {
@@ -123,7 +126,8 @@ impl Source {
     fn understand(&self, response: Response) -> Reply {
         let status = response.status();
         let latency = response.latency();
-        let url = SafeUrl::from(response.url());
+        let answered = response.url().clone();
+        let url = SafeUrl::from(&answered);
         let headers = response.headers().clone();
         let body = response.into_body();
         let answer =
@@ -134,8 +138,10 @@ impl Source {
             _ => None,
         };
         let identity = response::identity(&self.safe_url, status, &headers, total);
+        let named = metalink::named(&self.url, &answered, &headers, &identity.digests);
         Reply {
             answer,
+            named,
             identity,
             headers,
             body,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use bytehaul_integrity::Digest;
 use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
 use bytehaul_transport::Client;
@@ -10,14 +11,24 @@ use bytehaul_transport::Client;
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::Identity;
+use crate::metalink;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
 use crate::session::finish::Arrived;
 use crate::session::job::{Job, Resume};
 use crate::session::open::{self, Kept, Opened};
+use crate::session::probe::Probe;
 use crate::session::sink::Sink;
-use crate::spec::{Durability, FileAllocation, OnRemoteChange};
+use crate::spec::{Durability, FileAllocation, FollowMetalink, OnRemoteChange};
+
+/// What one attempt came to.
+struct Attempted {
+    writer: Writer,
+    /// What the file has to hash to.
+    digest: Option<Digest>,
+    carried: Carried,
+}
 
 /// A download under way.
 pub(crate) struct Transfer {
@@ -41,7 +52,11 @@ impl Transfer {
         let mut resume = job.resume;
         let mut restarts = 0;
         loop {
-            let (writer, carried) = self.attempt(resume).await?;
+            let Attempted {
+                writer,
+                digest,
+                carried,
+            } = self.attempt(resume).await?;
             match carried {
                 Carried::Complete {
                     len,
@@ -57,6 +72,7 @@ impl Transfer {
                         length_verified,
                         restarts,
                         url,
+                        digest,
                     });
                 }
                 Carried::Changed(what) => {
@@ -81,7 +97,7 @@ impl Transfer {
         Ok(())
     }
 
-    async fn attempt(&self, resume: Resume) -> Result<(Writer, Carried), DownloadError> {
+    async fn attempt(&self, resume: Resume) -> Result<Attempted, DownloadError> {
         let stats = &self.session.stats;
         stats.set_state(DownloadState::Connecting);
         let mut retry = self.carrier.retry();
@@ -100,7 +116,8 @@ impl Transfer {
             probe,
         } = opened;
         stats.set_path(claim.layout().target.clone());
-        let options = self.start_options(&identity, &kept);
+        let digest = self.digest(probe.as_ref(), &identity);
+        let options = self.start_options(&identity, &kept, digest);
         // Known to the session before anybody could stop waiting for it.
         let session = Arc::clone(&self.session);
         let starting = move || {
@@ -122,14 +139,15 @@ impl Transfer {
         stats.set_state(DownloadState::Downloading);
         let Some(probe) = probe else {
             let (len, evidence) = (done.covered(), identity.best());
-            return Ok((
+            return Ok(Attempted {
                 writer,
-                Carried::Complete {
+                digest,
+                carried: Carried::Complete {
                     len,
                     evidence,
                     length_verified: true,
                 },
-            ));
+            });
         };
         let sink = Arc::new(Sink::File(writer.clone()));
         let ground = Ground {
@@ -150,10 +168,33 @@ impl Transfer {
                 probe,
             )
             .await?;
-        Ok((writer, carried))
+        Ok(Attempted {
+            writer,
+            digest,
+            carried,
+        })
     }
 
-    fn start_options(&self, identity: &Identity, kept: &Kept) -> StartOptions {
+    /// What the file has to hash to: what the caller says, or else what binds the bytes of mirrors that the server named
+    /// to its file. Of what an earlier run has left complete, nobody knows any more where it came from.
+    fn digest(&self, probe: Option<&Probe>, identity: &Identity) -> Option<Digest> {
+        let job = self.job();
+        if job.digest.is_some() || job.follow_metalink == FollowMetalink::Off {
+            return job.digest;
+        }
+        match probe {
+            Some(probe) if probe.named.mirrors.is_empty() => None,
+            Some(probe) => probe.named.digest,
+            None => metalink::strong(&identity.digests),
+        }
+    }
+
+    fn start_options(
+        &self,
+        identity: &Identity,
+        kept: &Kept,
+        digest: Option<Digest>,
+    ) -> StartOptions {
         let job = self.job();
         StartOptions {
             identity: identity.to_stored(),
@@ -169,7 +210,7 @@ impl Transfer {
                 Kept::Nothing => Keep::Nothing,
                 Kept::Left { .. } => Keep::Left,
             },
-            digest: job.digest.map(|digest| digest.algorithm()),
+            digest: digest.map(|digest| digest.algorithm()),
             durability: match job.durability {
                 Durability::PowerCut => bytehaul_storage::Durability::PowerCut,
                 Durability::Kill => bytehaul_storage::Durability::Kill,
