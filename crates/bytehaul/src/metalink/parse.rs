@@ -251,9 +251,8 @@ impl Walk {
     }
 
     fn reference(&mut self, reference: &BytesRef<'_>) -> Result<(), Problem> {
-        let resolved = match reference.resolve_char_ref() {
-            Ok(character) => character,
-            Err(_) => return Err("a reference to no character".into()),
+        let Ok(resolved) = reference.resolve_char_ref() else {
+            return Err("a reference to no character".into());
         };
         let character = resolved.or(match &**reference {
             "lt" => Some('<'),

@@ -10,6 +10,7 @@ mod evidence;
 mod identity;
 mod integrity;
 mod memory;
+mod metalink;
 mod names;
 #[cfg(unix)]
 mod nginx;
