@@ -5,6 +5,8 @@
 
 mod compare;
 #[cfg(unix)]
+mod daemon;
+#[cfg(unix)]
 pub mod nginx;
 #[cfg(feature = "tls")]
 pub mod pki;

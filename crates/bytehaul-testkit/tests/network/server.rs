@@ -1,43 +1,14 @@
 //! The scripted server over TLS, and what curl thinks of the certificates of a private authority.
 
-#![cfg(unix)]
-
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use bytehaul_testkit::pki::{Authority, Certificate};
-use bytehaul_testkit::process::{Finished, Process};
+use bytehaul_testkit::process::Process;
 use bytehaul_testkit::{Behaviour, Effect, Excess, Object, Server, When};
-use tempfile::TempDir;
 
-/// curl, which trusts one authority.
-struct Curl {
-    dir: TempDir,
-    trusted: PathBuf,
-}
-
-impl Curl {
-    fn trusting(authority: &Authority) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let trusted = dir.path().join("ca.pem");
-        fs::write(&trusted, authority.pem()).unwrap();
-        Self { dir, trusted }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Finished {
-        let mut command = Command::new("curl");
-        command
-            .args(["-sS", "--noproxy", "*", "--max-time", "5", "--cacert"])
-            .arg(&self.trusted)
-            .args(["-o", "/dev/null", "-w", "%{http_code} "])
-            .args(arguments)
-            .current_dir(self.dir.path());
-        Process::new(command).run().unwrap()
-    }
-}
+use crate::curl::Curl;
 
 fn serving(certificate: &Certificate) -> Server {
     let server = Server::builder().tls(certificate).spawn_thread().unwrap();
@@ -53,7 +24,7 @@ fn who_is_trusted() {
     let check = |certificate: &Certificate, host: &str, expected: &str| {
         let server = serving(certificate);
         let there = format!("{host}:{}:127.0.0.1", server.port());
-        let ended = curl.run(&["--resolve", &there, &server.url_on(host, "/f.bin")]);
+        let ended = curl.status(&["--resolve", &there, &server.url_on(host, "/f.bin")]);
         assert!(
             ended.out() + &ended.err() == "200 " || ended.err().contains(expected),
             "{host}: {expected} in {ended:?}"
@@ -75,7 +46,7 @@ fn who_is_trusted() {
         "not yet valid",
     );
     let refused = serving(&stranger.server(&names));
-    let ended = curl.run(&[&refused.url_on("localhost", "/f.bin")]);
+    let ended = curl.status(&[&refused.url_on("localhost", "/f.bin")]);
     assert!(ended.err().contains("unable to get local issuer"));
     while refused.failed_handshakes() == 0 {
         thread::sleep(Duration::from_millis(1));
@@ -93,7 +64,7 @@ fn behaviours_work_over_tls() {
     let curl = Curl::trusting(&authority);
     let server = serving(&authority.server(&["localhost", "127.0.0.1"]));
     let url = server.url_on("localhost", "/f.bin");
-    let ranged = curl.run(&["-r", "10-19", &url]);
+    let ranged = curl.status(&["-r", "10-19", &url]);
     assert_eq!((ranged.out().as_str(), ranged.code()), ("206 ", Some(0)));
     let request = server.requests().pop().unwrap();
     assert!(request.finished && request.sent == 10, "{request:?}");
@@ -103,11 +74,11 @@ fn behaviours_work_over_tls() {
     assert!(handshake.is_tls13 && !handshake.resumed, "{handshake:?}");
     let resets = Behaviour::new().when(When::Requests(1..2), Effect::ResetAfter(100_000));
     server.behave("/f.bin", resets);
-    assert_eq!(curl.run(&[&url]).code(), Some(56), "it is reset");
-    let whole = curl.run(&["-w", "%{size_download} ", &url]);
+    assert_eq!(curl.status(&[&url]).code(), Some(56), "it is reset");
+    let whole = curl.status(&["-w", "%{size_download} ", &url]);
     assert_eq!(whole.out(), "3000000 ");
     server.limit_connections(Some((0, Excess::Reset)));
-    let refused = curl.run(&[&url]).code();
+    let refused = curl.status(&[&url]).code();
     assert!(matches!(refused, Some(7 | 35)), "no handshake: {refused:?}");
 }
 
@@ -121,8 +92,7 @@ fn pins_and_another_certificate() {
     );
     let server = serving(&first);
     let pin = |certificate: &Certificate| {
-        let file = curl.dir.path().join("spki");
-        fs::write(&file, certificate.spki_sha256()).unwrap();
+        let file = curl.file("spki", certificate.spki_sha256());
         let mut base64 = Command::new("base64");
         base64.arg(&file);
         let text = Process::new(base64).run().unwrap().out();
@@ -130,7 +100,7 @@ fn pins_and_another_certificate() {
     };
     let url = server.url_on("localhost", "/f.bin");
     let with = |certificate| {
-        curl.run(&["--pinnedpubkey", &pin(certificate), &url])
+        curl.status(&["--pinnedpubkey", &pin(certificate), &url])
             .code()
     };
     assert_eq!((with(&first), with(&second)), (Some(0), Some(90)));

@@ -1,0 +1,7 @@
+//! Servers over TLS, proxies and name servers, as curl sees them.
+
+#![cfg(unix)]
+
+mod curl;
+mod nginx;
+mod server;
