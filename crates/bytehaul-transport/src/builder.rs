@@ -7,10 +7,12 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use crate::client::{Client, Shared, Timeouts};
-use crate::connect::{Connector, Families};
+use crate::connect::Connector;
 use crate::error::{Error, ErrorKind};
 use crate::eyeballs::BadAddresses;
 use crate::pool::{Pool, PoolLimits};
+use crate::proxy::Proxies;
+use crate::reach::{Families, Reach};
 use crate::redirect::{Downgrade, Redirects};
 use crate::resolve::{HickoryResolver, NameServer, Pins, Resolve};
 use crate::tls::{Tls, TlsSetup};
@@ -37,6 +39,7 @@ pub struct ClientBuilder {
     pins: Pins,
     resolver: Option<Arc<dyn Resolve>>,
     families: Families,
+    proxies: Proxies,
     redirects: Redirects,
     version: HttpVersion,
     user_agent: String,
@@ -55,6 +58,7 @@ impl Default for ClientBuilder {
             pins: Pins::default(),
             resolver: None,
             families: Families::Both,
+            proxies: Proxies::none(),
             redirects: Redirects {
                 max: 10,
                 downgrade: Downgrade::Refuse,
@@ -148,6 +152,14 @@ impl ClientBuilder {
         self
     }
 
+    /// Which proxy is used for which URL, decided anew at each redirect. Requests for `http` URLs go to an HTTP proxy in the
+    /// absolute form, with its credentials; all else goes through a tunnel. The connect timeout covers the proxy too.
+    /// Default [`Proxies::none`]: the environment is only read by those who ask for [`Proxies::from_env`].
+    pub fn proxies(mut self, proxies: Proxies) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// The version of HTTP that is spoken, unless a [request](crate::Request::http_version) says otherwise. Default
     /// [`HttpVersion::Http1`], which is the fastest for large files.
     pub fn http_version(mut self, version: HttpVersion) -> Self {
@@ -202,13 +214,13 @@ impl ClientBuilder {
                 Families::V4Only => resolver.ipv4_only(),
             })
         });
-        let connector = Connector {
+        let reach = Reach {
             resolver,
             pins: self.pins,
             families: self.families,
-            tls,
             bad: BadAddresses::default(),
         };
+        let connector = Connector::new(reach, tls, self.proxies);
         let pool = Arc::new(Pool::new(self.pool));
         let shared = Shared {
             connector,

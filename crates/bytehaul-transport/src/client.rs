@@ -14,7 +14,7 @@ use crate::redirect::{Hop, Redirects};
 use crate::route::{Route, Speak};
 use crate::{
     Body, ClientBuilder, Error, ErrorKind, Framing, HttpVersion, Request, Response, multiplex,
-    outgoing,
+    outgoing, proxy,
 };
 
 /// An HTTP client. Clones are cheap and share connections, names and TLS sessions.
@@ -119,9 +119,9 @@ impl Client {
             pool, connector, ..
         } = &*self.shared;
         let target = outgoing::target(hop)?;
-        let route = Route::to(&hop.origin);
-        let version = hop.version.unwrap_or(self.version);
-        let mut speak = pool.narrow(&route, route.speak(version));
+        let speak = Speak::with(&hop.origin, hop.version.unwrap_or(self.version));
+        let route = connector.route(&hop.origin, speak);
+        let mut speak = pool.narrow(&route, speak);
         let mut line = pool.take(&route, speak, Instant::now());
         let mut tries = 0;
         loop {
@@ -140,8 +140,8 @@ impl Client {
                 connection = if kept { "kept" } else { "new" },
                 "request"
             );
-            let failure = match self.exchange(ready, hop, target.clone()).await? {
-                Ok(answer) => return Ok(answer),
+            let failure = match self.exchange(ready, hop, &route, target.clone()).await? {
+                Ok(answer) => return judged(answer, &route, hop),
                 Err(failure) => failure,
             };
             tries += 1;
@@ -162,16 +162,19 @@ impl Client {
         &self,
         line: Line,
         hop: &Hop,
+        route: &Route,
         target: PathAndQuery,
     ) -> Result<Result<Answer, Failure>, Error> {
         let limit = self.timeouts.read;
         let user_agent = &self.shared.user_agent;
         Ok(match line {
             Line::Http1(wire) => {
-                exchange(wire, outgoing::http1(hop, target, user_agent)?, limit).await
+                let request = outgoing::http1(hop, target, route, user_agent)?;
+                exchange(wire, request, limit).await
             }
             Line::Http2(seat) => {
-                multiplex::exchange(seat, outgoing::http2(hop, target, user_agent)?, limit).await
+                let request = outgoing::http2(hop, target, user_agent)?;
+                multiplex::exchange(seat, request, limit).await
             }
         })
     }
@@ -210,6 +213,17 @@ impl Client {
             latency,
             body,
         }
+    }
+}
+
+/// The answer, unless it is a proxy's own word on its credentials.
+fn judged(answer: Answer, route: &Route, hop: &Hop) -> Result<Answer, Error> {
+    let Route::Forward(proxy) = route else {
+        return Ok(answer);
+    };
+    match proxy::judge(proxy, &hop.origin, answer.head.status, &answer.head.headers) {
+        Some(error) => Err(error.with_url(&hop.safe_url)),
+        None => Ok(answer),
     }
 }
 

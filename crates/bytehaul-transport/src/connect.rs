@@ -1,43 +1,50 @@
-//! From an origin to a connected stream: names, addresses, TCP options and the TLS handshake, within one time limit.
+//! From a route to a connection that is ready for a request: TCP, proxies, TLS and the version spoken, within one time limit.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Instant;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use url::Host;
 
 use crate::client::Timeouts;
 use crate::error::{Error, ErrorKind};
-use crate::eyeballs::{self, BadAddresses};
 use crate::multiplex::Link;
 use crate::origin::{Origin, Scheme};
 use crate::pool::{Line, Pool};
-use crate::resolve::{Pins, Resolve, ResolveError};
+use crate::proxy::{Proxies, Proxy, tunnel};
+use crate::reach::Reach;
 use crate::route::{Route, Speak};
 use crate::stream::Stream;
-use crate::tls::{Alpn, TlsSetup, handshake};
+use crate::tls::{Alpn, TlsSetup, TlsStream, handshake};
 use crate::wire::Wire;
 
 /// What is needed to make connections, shared by all requests of a client.
 #[derive(Debug)]
 pub(crate) struct Connector {
-    pub(crate) resolver: Arc<dyn Resolve>,
-    pub(crate) pins: Pins,
-    pub(crate) families: Families,
-    pub(crate) tls: TlsSetup,
-    pub(crate) bad: BadAddresses,
-}
-
-/// Which addresses of a name are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Families {
-    Both,
-    V4Only,
+    reach: Reach,
+    tls: TlsSetup,
+    /// For TLS with proxies.
+    helpers: TlsSetup,
+    proxies: Proxies,
 }
 
 impl Connector {
+    pub(crate) fn new(reach: Reach, tls: TlsSetup, proxies: Proxies) -> Self {
+        Self {
+            helpers: tls.for_helpers(),
+            reach,
+            tls,
+            proxies,
+        }
+    }
+
+    /// The way that requests to the origin take.
+    pub(crate) fn route(&self, origin: &Origin, speak: Speak) -> Route {
+        Route::to(origin, &self.proxies, speak)
+    }
+
     /// A new connection on the route, ready for one request. The connect timeout covers all of it.
     pub(crate) async fn connect(
         &self,
@@ -47,13 +54,10 @@ impl Connector {
         pool: &Pool,
     ) -> Result<Line, Error> {
         let limit = timeouts.connect;
-        let Ok(dialled) = tokio::time::timeout(limit, self.dial(route, speak)).await else {
-            let origin = route.origin();
-            let what = format!(
-                "connect to {}:{} within {limit:?}",
-                origin.host(),
-                origin.port()
-            );
+        // The states of all ways to connect are too much for the future of each request.
+        let dialling = Box::pin(self.dial(route, speak));
+        let Ok(dialled) = tokio::time::timeout(limit, dialling).await else {
+            let what = format!("connect to {} within {limit:?}", Shown(route));
             return Err(Error::new(ErrorKind::TimeoutConnect, what));
         };
         let (stream, spoken) = dialled?;
@@ -67,76 +71,129 @@ impl Connector {
     }
 
     async fn dial(&self, route: &Route, speak: Speak) -> Result<(Stream, Spoken), Error> {
-        let origin = route.origin();
-        let tcp = self.tcp(origin).await?;
-        match (origin.scheme(), speak) {
-            (Scheme::Http, Speak::Http2) => Ok((Stream::Plain(tcp), Spoken::Http2)),
-            (Scheme::Http, Speak::Http1 | Speak::Either) => Ok((Stream::Plain(tcp), Spoken::Http1)),
-            (Scheme::Https, _) => {
-                let tls = handshake(&self.tls, origin.host(), alpn(speak), tcp).await?;
-                let spoken = spoken(speak, tls.alpn())?;
+        match route {
+            Route::Direct(origin) => {
+                let tcp = self.reach.connect(origin.host(), origin.port()).await?;
+                match origin.scheme() {
+                    Scheme::Http => Ok((Stream::Plain(tcp), plain(speak))),
+                    Scheme::Https => {
+                        let (tls, spoken) = self.secure(origin, speak, tcp).await?;
+                        Ok((Stream::Tls(Box::new(tls)), spoken))
+                    }
+                }
+            }
+            Route::Forward(proxy) if proxy.needs_tls() => {
+                let tls = self.secure_proxy(proxy).await?;
+                Ok((Stream::Tls(Box::new(tls)), Spoken::Http1))
+            }
+            Route::Forward(proxy) => {
+                let tcp = self.reach_proxy(proxy).await?;
+                Ok((Stream::Plain(tcp), Spoken::Http1))
+            }
+            Route::Tunnel(proxy, origin) => self.dig(proxy, origin, speak).await,
+        }
+    }
+
+    /// A tunnel to the origin. Where names are looked up here, each address is tried that the proxy may reach.
+    async fn dig(
+        &self,
+        proxy: &Proxy,
+        origin: &Origin,
+        speak: Speak,
+    ) -> Result<(Stream, Spoken), Error> {
+        let mut outcome = Err(Error::new(
+            ErrorKind::HostNotFound,
+            format!(
+                "no address of {} that proxy {proxy} can be told",
+                origin.host()
+            ),
+        ));
+        for address in self.targets(proxy, origin).await? {
+            outcome = self.dig_to(proxy, origin, address, speak).await;
+            match &outcome {
+                Err(error) if error.kind() == ErrorKind::ProxyFailed => {}
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    /// What the proxy is told in place of the origin's name, one after the other. `None` is the name itself.
+    async fn targets(
+        &self,
+        proxy: &Proxy,
+        origin: &Origin,
+    ) -> Result<Vec<Option<SocketAddr>>, Error> {
+        if proxy.resolves_names() || !matches!(origin.host(), Host::Domain(_)) {
+            return Ok(vec![None]);
+        }
+        let mut addresses = self.reach.addresses(origin.host(), origin.port()).await?;
+        addresses.retain(|address| proxy.takes(address.ip()));
+        addresses.truncate(MAX_TARGETS);
+        Ok(addresses.into_iter().map(Some).collect())
+    }
+
+    async fn dig_to(
+        &self,
+        proxy: &Proxy,
+        origin: &Origin,
+        address: Option<SocketAddr>,
+        speak: Speak,
+    ) -> Result<(Stream, Spoken), Error> {
+        if proxy.needs_tls() {
+            let tls = self.secure_proxy(proxy).await?;
+            let tls = tunnel(proxy, tls, origin, address).await?;
+            tracing::debug!(%proxy, host = %origin.host(), "tunnel is open");
+            return match origin.scheme() {
+                Scheme::Http => Ok((Stream::Tls(Box::new(tls)), plain(speak))),
+                Scheme::Https => {
+                    let (tls, spoken) = self.secure(origin, speak, tls).await?;
+                    Ok((Stream::TlsInTls(Box::new(tls)), spoken))
+                }
+            };
+        }
+        let tcp = self.reach_proxy(proxy).await?;
+        let tcp = tunnel(proxy, tcp, origin, address).await?;
+        tracing::debug!(%proxy, host = %origin.host(), ?address, "tunnel is open");
+        match origin.scheme() {
+            Scheme::Http => Ok((Stream::Plain(tcp), plain(speak))),
+            Scheme::Https => {
+                let (tls, spoken) = self.secure(origin, speak, tcp).await?;
                 Ok((Stream::Tls(Box::new(tls)), spoken))
             }
         }
     }
 
-    async fn tcp(&self, origin: &Origin) -> Result<TcpStream, Error> {
-        let started = Instant::now();
-        let addresses = self.addresses(origin).await?;
-        let looked_up = started.elapsed();
-        let tcp = eyeballs::connect(addresses, &self.bad)
-            .await
-            .map_err(|(address, error)| {
-                let kind = match error.kind() {
-                    io::ErrorKind::ConnectionRefused => ErrorKind::Refused,
-                    _ => ErrorKind::Connect,
-                };
-                Error::new(kind, format!("connect to {address}")).with_source(error)
-            })?;
-        tracing::debug!(host = %origin.host(), address = ?tcp.peer_addr().ok(), ?looked_up, took = ?started.elapsed(), "connected");
-        // A request is one small write that must not wait for company. Failing to say so costs time, not correctness.
-        let _ = tcp.set_nodelay(true);
-        Ok(tcp)
+    async fn reach_proxy(&self, proxy: &Proxy) -> Result<TcpStream, Error> {
+        let reached = self.reach.connect(proxy.host(), proxy.port()).await;
+        reached.map_err(|error| blame(proxy, error))
     }
 
-    async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, Error> {
-        let name = match origin.host() {
-            Host::Ipv4(ip) => return Ok(vec![(*ip, origin.port()).into()]),
-            Host::Ipv6(ip) => return Ok(vec![(*ip, origin.port()).into()]),
-            Host::Domain(name) => name,
-        };
-        if let Some(pinned) = self.pins.addresses(name, origin.port()) {
-            return pinned;
-        }
-        let mut found = if is_localhost(name) {
-            vec![
-                IpAddr::V4(Ipv4Addr::LOCALHOST),
-                IpAddr::V6(Ipv6Addr::LOCALHOST),
-            ]
-        } else {
-            self.resolver.resolve(name).await.map_err(|error| {
-                let kind = match error {
-                    ResolveError::NotFound => ErrorKind::HostNotFound,
-                    ResolveError::Failed(_) => ErrorKind::Resolve,
-                    ResolveError::Untrusted(_) => ErrorKind::Tls,
-                };
-                Error::new(kind, format!("resolve {name}")).with_source(error)
-            })?
-        };
-        if self.families == Families::V4Only {
-            found.retain(IpAddr::is_ipv4);
-        }
-        if found.is_empty() {
-            return Err(Error::new(
-                ErrorKind::HostNotFound,
-                format!("no usable address for {name}"),
-            ));
-        }
-        Ok(found
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, origin.port()))
-            .collect())
+    async fn secure_proxy(&self, proxy: &Proxy) -> Result<TlsStream<TcpStream>, Error> {
+        let tcp = self.reach_proxy(proxy).await?;
+        let secured = handshake(&self.helpers, proxy.host(), Alpn::Http1, tcp).await;
+        secured.map_err(|error| blame(proxy, error))
     }
+
+    async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        origin: &Origin,
+        speak: Speak,
+        io: S,
+    ) -> Result<(TlsStream<S>, Spoken), Error> {
+        let tls = handshake(&self.tls, origin.host(), alpn(speak), io).await?;
+        let spoken = spoken(speak, tls.alpn())?;
+        Ok((tls, spoken))
+    }
+}
+
+/// The same error with the proxy's name in front. What would be the host's refusal is none of the host.
+fn blame(proxy: &Proxy, error: Error) -> Error {
+    let kind = match error.kind() {
+        ErrorKind::Connect | ErrorKind::Refused | ErrorKind::Reset => ErrorKind::ProxyConnect,
+        other => other,
+    };
+    Error::new(kind, format!("connect to proxy {proxy}")).with_source(error)
 }
 
 /// What the other end speaks.
@@ -163,8 +220,31 @@ fn spoken(speak: Speak, agreed: Option<&[u8]>) -> Result<Spoken, Error> {
     }
 }
 
-/// RFC 6761 section 6.3: these names are never asked from DNS.
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
+/// What is spoken where nothing can be agreed on.
+fn plain(speak: Speak) -> Spoken {
+    match speak {
+        Speak::Http1 | Speak::Either => Spoken::Http1,
+        Speak::Http2 => Spoken::Http2,
+    }
 }
+
+/// A route as a user knows it.
+struct Shown<'a>(&'a Route);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Route::Direct(origin) => write!(f, "{}:{}", origin.host(), origin.port()),
+            Route::Tunnel(proxy, origin) => write!(
+                f,
+                "{}:{} through proxy {proxy}",
+                origin.host(),
+                origin.port()
+            ),
+            Route::Forward(proxy) => write!(f, "proxy {proxy}"),
+        }
+    }
+}
+
+/// Addresses of one host that a proxy is asked for. Each costs a connection to the proxy.
+const MAX_TARGETS: usize = 4;

@@ -17,13 +17,9 @@ mod multiplex;
 mod origin;
 mod outgoing;
 mod pool;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "until connections are made through proxies"
-)]
 mod proxy;
 mod race;
+mod reach;
 mod recent;
 mod redirect;
 mod request;

@@ -8,6 +8,7 @@ use url::Position;
 
 use crate::exchange::Outgoing;
 use crate::redirect::Hop;
+use crate::route::Route;
 use crate::{Error, ErrorKind};
 
 /// Path and query. Fails for a URL that is too long for a request, which is better known before anything is connected to.
@@ -16,18 +17,29 @@ pub(crate) fn target(hop: &Hop) -> Result<PathAndQuery, Error> {
     PathAndQuery::try_from(target).map_err(|error| unfit(hop).with_source(error))
 }
 
-/// The request in HTTP/1.1, in origin form (RFC 9112 section 3.2.1).
+/// The request in HTTP/1.1, in origin form (RFC 9112 section 3.2.1); in absolute form and with the proxy's credentials where
+/// a proxy takes it.
 pub(crate) fn http1(
     hop: &Hop,
     target: PathAndQuery,
+    route: &Route,
     user_agent: &HeaderValue,
 ) -> Result<Request<Outgoing>, Error> {
     let mut request = Request::new(Empty::new());
     *request.method_mut() = hop.method.clone();
-    *request.uri_mut() = Uri::from(target);
+    let host = host(hop)?;
+    *request.uri_mut() = match route {
+        Route::Forward(_) => absolute(hop, host.as_bytes(), target)?,
+        Route::Direct(_) | Route::Tunnel(..) => Uri::from(target),
+    };
     let fields = request.headers_mut();
-    fields.insert(header::HOST, host(hop)?);
+    fields.insert(header::HOST, host);
     add_fields(fields, hop, user_agent);
+    if let Route::Forward(proxy) = route
+        && let Some(credentials) = proxy.authorization()
+    {
+        fields.insert(header::PROXY_AUTHORIZATION, credentials);
+    }
     Ok(request)
 }
 

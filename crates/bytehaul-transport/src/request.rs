@@ -72,7 +72,8 @@ impl Request {
     ///
     /// Sending fails with [`InvalidHeader`](ErrorKind::InvalidHeader) when a field is among them that frames the message or
     /// that the client sets itself: `Range`, `Accept-Encoding`, `Connection`, `Content-Length`, `Transfer-Encoding`, `TE`,
-    /// `Trailer`, `Upgrade`, `Expect`, `Keep-Alive`, `Proxy-Connection`.
+    /// `Trailer`, `Upgrade`, `Expect`, `Keep-Alive`, `Proxy-Connection`, `Proxy-Authorization`: a proxy's credentials belong to
+    /// the [proxy](crate::Proxy), and must not reach the host.
     #[must_use]
     pub fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
@@ -191,7 +192,8 @@ fn basic(pair: &[u8]) -> HeaderValue {
     value
 }
 
-const RESERVED: [HeaderName; 11] = [
+const RESERVED: [HeaderName; 12] = [
+    header::PROXY_AUTHORIZATION,
     header::RANGE,
     header::ACCEPT_ENCODING,
     header::CONNECTION,

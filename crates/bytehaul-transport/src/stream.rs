@@ -18,7 +18,6 @@ pub(crate) enum Stream {
     /// TLS with the host, or plain text within TLS with a proxy.
     Tls(Box<TlsStream<TcpStream>>),
     /// TLS with the host within TLS with a proxy.
-    #[expect(dead_code, reason = "for proxies")]
     TlsInTls(Box<TlsStream<TlsStream<TcpStream>>>),
 }
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::upstream::{LIMIT, Upstream};
 use super::{ResolveError, order};
-use crate::connect::Families;
+use crate::reach::Families;
 use crate::recent::Recent;
 
 /// A configured resolver with its cache.

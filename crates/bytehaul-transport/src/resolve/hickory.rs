@@ -15,8 +15,8 @@ use super::name_server::{NameServer, Place, Transport};
 use super::system_files::{Stamp, SystemFiles};
 use super::upstream::{LIMIT, Upstream};
 use super::{Resolve, ResolveError, Resolving, SystemResolver};
-use crate::connect::Families;
 use crate::error::{Error, ErrorKind};
+use crate::reach::Families;
 use crate::tls::{Alpn, Tls, TlsSetup};
 
 /// Asks DNS itself, without blocking threads, and keeps answers for as long as they are valid. Clones share the cache.
