@@ -78,3 +78,6 @@ fn kind(error: &io::Error) -> ErrorKind {
         .and_then(|cause| cause.downcast_ref::<Failure>());
     failure.map_or(ErrorKind::Reset, Failure::kind)
 }
+
+#[cfg(test)]
+mod tests;
