@@ -41,7 +41,8 @@ pub enum ErrorKind {
     Connect,
     /// The host refused the connection. A sign of push-back while other connections to it work.
     Refused,
-    /// The TLS handshake failed: the certificate is not trusted, or no common protocol was found.
+    /// There is no trust between client and server: a certificate of either was turned down, or no common protocol was found.
+    /// The cause says in one line what is wrong.
     Tls,
     /// The proxy could not be connected to, or the TLS handshake with it broke off.
     ProxyConnect,

@@ -54,6 +54,10 @@ pub(super) struct Verifier {
 pub(super) enum Objection {
     #[error("the certificate is self-signed and not trusted")]
     SelfSigned,
+    #[error(
+        "the certificate is from an unknown authority, \"{name}\", whose own certificate could be added to the trusted ones"
+    )]
+    UnknownAuthority { name: String },
     #[error("the server's key is none of the pinned ones, it is {seen}")]
     Pin { seen: Pin },
 }
@@ -96,7 +100,7 @@ impl ServerCertVerifier for Verifier {
         if let Chain::Checked(webpki) = &self.chain {
             webpki
                 .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-                .map_err(|error| refine(error, end_entity))?;
+                .map_err(|error| refine(error, end_entity, intermediates))?;
         }
         self.check_pins(end_entity)?;
         Ok(ServerCertVerified::assertion())
@@ -137,16 +141,87 @@ impl From<Objection> for RustlsError {
     }
 }
 
-/// An issuer that nobody knows is most often the server itself.
-fn refine(error: RustlsError, certificate: &CertificateDer<'_>) -> RustlsError {
-    let unknown = matches!(
-        error,
-        RustlsError::InvalidCertificate(CertificateError::UnknownIssuer)
-    );
-    match webpki::EndEntityCert::try_from(certificate) {
-        Ok(parsed) if unknown && parsed.issuer() == parsed.subject() => {
-            Objection::SelfSigned.into()
+/// Says more of an issuer that nobody knows: it is the server itself, or has a name. The last certificate that was sent is
+/// the one whose issuer is missing.
+fn refine(
+    error: RustlsError,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> RustlsError {
+    let RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) = error else {
+        return error;
+    };
+    if let Ok(own) = webpki::EndEntityCert::try_from(end_entity)
+        && own.issuer() == own.subject()
+    {
+        return Objection::SelfSigned.into();
+    }
+    let last = intermediates.last().unwrap_or(end_entity);
+    let issuer = webpki::EndEntityCert::try_from(last).ok();
+    match issuer.and_then(|last| display_name(last.issuer())) {
+        Some(name) => Objection::UnknownAuthority { name }.into(),
+        None => error,
+    }
+}
+
+/// The common name in the DER of a distinguished name, or else its organization, for nothing but to be shown.
+fn display_name(der: &[u8]) -> Option<String> {
+    [COMMON_NAME, ORGANIZATION].into_iter().find_map(|oid| {
+        let at = der.windows(oid.len()).position(|window| window == oid)?;
+        let [
+            UTF8_STRING | PRINTABLE_STRING | IA5_STRING,
+            length,
+            rest @ ..,
+        ] = &der[at + oid.len()..]
+        else {
+            return None;
+        };
+        // Longer ones than 127 bytes have their length written otherwise, and are longer than is of use.
+        let text = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        (!text.trim().is_empty()).then_some(text)
+    })
+}
+
+/// `2.5.4.3` and `2.5.4.10` (X.520), with tag and length.
+const COMMON_NAME: [u8; 5] = [6, 3, 0x55, 4, 3];
+const ORGANIZATION: [u8; 5] = [6, 3, 0x55, 4, 10];
+
+const UTF8_STRING: u8 = 0x0c;
+const PRINTABLE_STRING: u8 = 0x13;
+const IA5_STRING: u8 = 0x16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_as_they_are_in_certificates() {
+        let organization = b"1\x0c0\x0a\x06\x03\x55\x04\x0a\x13\x03Org";
+        let common = b"1\x0f0\x0d\x06\x03\x55\x04\x03\x0c\x06A \xc3\xa9\nB";
+        let both = [&organization[..], common].concat();
+        for (der, shown) in [
+            (&organization[..], Some("Org")),
+            (common, Some("A \u{e9}B")),
+            (&both, Some("A \u{e9}B")),
+            (&common[..common.len() - 1], None),
+            (b"\x06\x03\x55\x04\x03\x0c\x02\xff\xff", None),
+            (b"\x06\x03\x55\x04\x03\x0c\x01 ", None),
+            (b"\x06\x03\x55\x04\x03", None),
+            (b"", None),
+        ] {
+            assert_eq!(display_name(der).as_deref(), shown);
         }
-        _ => error,
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_does_harm(head in any::<bool>(), bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let der = if head { [&COMMON_NAME[..], &bytes].concat() } else { bytes };
+            let shown = display_name(&der).unwrap_or_default();
+            prop_assert!(!shown.contains(char::is_control) && shown.len() < 256);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Which servers are trusted: by authority, date, name, pin and version, and what is said of the others.
 
+use std::sync::Arc;
+
 use bytehaul_testkit::pki::{Authority, Certificate};
 use bytehaul_transport::{Class, Client, ErrorKind, Pin, Roots, Tls, TlsVersion};
 use rustls::ProtocolVersion;
@@ -48,7 +50,7 @@ async fn each_fault_of_a_certificate_is_said() {
         (
             Authority::new().server(NAMES),
             "localhost",
-            "the certificate is from an unknown authority",
+            "the certificate is from an unknown authority, \"bytehaul test authority ",
         ),
         (
             Certificate::self_signed(NAMES),
@@ -162,7 +164,6 @@ fn impostor(
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::sign::{CertifiedKey, SingleCertAndKey};
-    use std::sync::Arc;
 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let key = PrivateKeyDer::from_pem_slice(own.key_pem().as_bytes()).unwrap();
@@ -271,4 +272,31 @@ async fn a_session_that_was_not_checked_opens_no_door() {
     let checked = forgetful(trusting(&Authority::new()));
     let error = peer.ask(&checked, "localhost").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Tls);
+}
+
+#[tokio::test]
+async fn a_client_that_checks_nothing_says_so_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let log = || std::fs::read_to_string(file.path()).unwrap();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .with_writer(Arc::new(file.reopen().unwrap()))
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let authority = Authority::new();
+    let peer = Peer::start(any(&authority.server(NAMES))).await;
+    peer.ask(&client(trusting(&authority)), "localhost")
+        .await
+        .unwrap();
+    assert_eq!(log(), "");
+    let unchecked = forgetful(Tls::new().danger_accept_invalid_certificates());
+    for _ in 0..3 {
+        peer.ask(&unchecked.clone(), "localhost").await.unwrap();
+    }
+    let log = log();
+    assert_eq!(
+        log.matches("certificates are not checked").count(),
+        1,
+        "{log}"
+    );
 }
