@@ -25,14 +25,14 @@ pub(crate) use self::stream::TlsStream;
 /// that were built on their own.
 ///
 /// ```
-/// use bytehaul_transport::{Client, Roots, Tls, TlsVersion};
+/// use bytehaul_transport::{Client, Pin, Roots, Tls, TlsVersion};
 ///
 /// # fn build(authority: &str, certificate: &str, key: &str) -> Result<Client, Box<dyn std::error::Error>> {
 /// let tls = Tls::new()
 ///     .add_roots_pem(authority)
 ///     .roots(Roots::ExtraOnly)
 ///     .identity_pem(certificate, key)
-///     .pin_sha256(["sha256//YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg=".parse()?])
+///     .pin_sha256(["sha256//YLh1dUR9y6Kja30RrAn7JKnbQG/uEtLMkBgFF2Fuihg=".parse::<Pin>()?])
 ///     .min_version(TlsVersion::Tls13);
 /// Ok(Client::builder().tls(tls).build()?)
 /// # }
