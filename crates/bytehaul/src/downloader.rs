@@ -9,6 +9,7 @@ use bytehaul_transport::Resolve;
 
 use crate::error::DownloadError;
 use crate::handle::DownloadHandle;
+use crate::netrc::Netrc;
 use crate::network::{Clients, Network};
 use crate::outcome::Outcome;
 use crate::session;
@@ -171,4 +172,5 @@ network_setters! {
     user_agent(value: impl Into<String>),
     connect_timeout(timeout: Duration),
     read_timeout(timeout: Duration),
+    netrc(netrc: Netrc),
 }

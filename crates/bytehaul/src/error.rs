@@ -61,6 +61,16 @@ pub enum DownloadError {
         /// Retries in a row that did not help.
         retries: u32,
     },
+    /// The server no longer took URL or credentials, and the [`Refresh`](crate::Refresh) had no others, or none that
+    /// can be used.
+    #[error("renew the access to {url}")]
+    #[non_exhaustive]
+    Refresh {
+        /// The URL, redacted.
+        url: SafeUrl,
+        /// What the refresher said.
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
     /// The server's answer cannot be used: a range that is not the one asked for, an encoding that was not
     /// asked for, a length that contradicts itself.
     #[error("{url} sent {what}{}", after(*.retries))]
@@ -129,7 +139,9 @@ impl DownloadError {
             Self::Network { .. } => ErrorKind::Network,
             Self::BadResponse { retries: 1.., .. } => ErrorKind::Network,
             Self::Status { status, .. } if is_transient(*status) => ErrorKind::Network,
-            Self::Status { .. } | Self::BadResponse { .. } => ErrorKind::Server,
+            Self::Status { .. } | Self::Refresh { .. } | Self::BadResponse { .. } => {
+                ErrorKind::Server
+            }
             Self::RemoteChanged { .. } => ErrorKind::RemoteChanged,
             Self::ChecksumMismatch { .. } | Self::SizeMismatch { .. } => ErrorKind::Integrity,
             Self::Storage(_) => ErrorKind::Local,
@@ -158,6 +170,7 @@ impl DownloadError {
             Self::RemoteChanged { .. } => 123,
             Self::Paused => 124,
             Self::Internal { .. } => 127,
+            Self::Refresh { .. } => 128,
         }
     }
 

@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod auth;
 mod checksum;
 mod downloader;
 mod error;
@@ -10,10 +11,12 @@ mod handle;
 mod identity;
 mod metalink;
 mod mirror;
+mod netrc;
 mod network;
 mod outcome;
 mod piece_hashes;
 mod progress;
+mod refresh;
 mod response;
 mod session;
 mod spec;
@@ -23,6 +26,7 @@ pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
 pub use bytehaul_transport::{SafeUrl, resolve};
 
+pub use crate::auth::Auth;
 pub use crate::checksum::Checksum;
 pub use crate::downloader::{Downloader, DownloaderBuilder, download};
 pub use crate::error::{DownloadError, ErrorKind};
@@ -30,10 +34,14 @@ pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
 pub use crate::metalink::{MetaUrl, Metalink, MetalinkError, MetalinkFile, MetalinkUrl};
 pub use crate::mirror::Mirror;
+pub use crate::netrc::Netrc;
 pub use crate::network::Network;
 pub use crate::outcome::Outcome;
 pub use crate::piece_hashes::PieceHashes;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
+pub use crate::refresh::{
+    Refresh, RefreshError, RefreshReason, RefreshRequest, Refreshed, Refreshing, refresh_fn,
+};
 pub use crate::spec::{
     DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
 };

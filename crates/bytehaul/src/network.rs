@@ -12,7 +12,9 @@ use std::time::Duration;
 use bytehaul_transport::Resolve;
 use bytehaul_transport::resolve::Resolving;
 
-pub(crate) use self::clients::Clients;
+use crate::netrc::Netrc;
+
+pub(crate) use self::clients::{Access, Clients};
 
 /// How a download reaches its servers: proxies, names, trust, timing. Every setting may be left out.
 ///
@@ -55,6 +57,7 @@ pub struct Network {
     user_agent: Option<String>,
     connect_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
+    netrc: Option<Netrc>,
 }
 
 impl Network {
@@ -203,6 +206,12 @@ impl Network {
         self
     }
 
+    /// Where user names and passwords are looked up for hosts that have no others. Default [`Netrc::Off`].
+    pub fn netrc(mut self, netrc: Netrc) -> Self {
+        self.netrc = Some(netrc);
+        self
+    }
+
     /// These settings, and what they leave out from `base`.
     pub(crate) fn over(self, base: &Self) -> Self {
         macro_rules! first {
@@ -230,6 +239,7 @@ impl Network {
             user_agent,
             connect_timeout,
             read_timeout,
+            netrc,
         )
     }
 }
@@ -282,6 +292,7 @@ impl fmt::Debug for Network {
         field("user_agent", any(&self.user_agent));
         field("connect_timeout", any(&self.connect_timeout));
         field("read_timeout", any(&self.read_timeout));
+        field("netrc", any(&self.netrc));
         shown.finish()
     }
 }

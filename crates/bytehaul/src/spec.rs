@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use crate::auth::Auth;
 use crate::checksum::Checksum;
 use crate::error::DownloadError;
 use crate::mirror::Mirror;
 use crate::network::Network;
 use crate::piece_hashes::PieceHashes;
+use crate::refresh::Refresh;
 
 /// One download: where from, where to, and how.
 ///
@@ -89,6 +92,14 @@ pub struct DownloadSpec {
     /// Further request headers, name and value. They go to the origin of the URL only and are dropped when a
     /// redirect leads to another. Default: none.
     pub headers: Vec<(String, String)>,
+    /// Credentials for the origin of the URL. A header `Authorization` wins over them; they win over the URL's own
+    /// and over a [`Netrc`](crate::Netrc) file. Default `None`.
+    pub auth: Option<Auth>,
+    /// Whom to ask for another URL or other credentials when the server no longer takes these. Default `None`.
+    pub refresher: Option<Arc<dyn Refresh>>,
+    /// When the URL or the credentials expire: the refresher is asked half a minute before. Default `None`: when the
+    /// server says so.
+    pub expires_at: Option<SystemTime>,
     /// What a finished file and the record of a partial one must survive. Default: a power cut.
     pub durability: Durability,
     /// Bytes of received data held in memory, at most, between the sockets and the disk. Default 64 MiB; at
@@ -124,6 +135,9 @@ impl DownloadSpec {
             read_timeout: None,
             network: Network::default(),
             headers: Vec::new(),
+            auth: None,
+            refresher: None,
+            expires_at: None,
             durability: Durability::default(),
             memory_budget: 64 * MIB,
         }
@@ -191,6 +205,27 @@ impl DownloadSpec {
     #[must_use]
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.read_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets [`auth`](Self#structfield.auth).
+    #[must_use]
+    pub fn auth(mut self, auth: Auth) -> Self {
+        self.auth = Some(auth);
+        self
+    }
+
+    /// Sets [`refresher`](Self#structfield.refresher).
+    #[must_use]
+    pub fn refresher(mut self, refresher: impl Refresh + 'static) -> Self {
+        self.refresher = Some(Arc::new(refresher));
+        self
+    }
+
+    /// Sets [`expires_at`](Self#structfield.expires_at).
+    #[must_use]
+    pub fn expires_at(mut self, at: SystemTime) -> Self {
+        self.expires_at = Some(at);
         self
     }
 
@@ -266,6 +301,9 @@ impl fmt::Debug for DownloadSpec {
             .field("read_timeout", &self.read_timeout)
             .field("network", &self.network)
             .field("headers", &headers)
+            .field("auth", &self.auth)
+            .field("refresher", &self.refresher)
+            .field("expires_at", &self.expires_at)
             .field("durability", &self.durability)
             .field("memory_budget", &self.memory_budget)
             .finish()

@@ -1,59 +1,84 @@
 //! One client for each set of settings that downloads of one downloader ask for.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytehaul_transport::Client;
 
 use super::Network;
 use crate::error::DownloadError;
+use crate::netrc::Entries;
+
+/// How one download reaches servers: the client, and the passwords that it may look up.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) client: Client,
+    pub(crate) netrc: Arc<Entries>,
+}
 
 /// The clients of a downloader. Equal settings share one, and with it connections, names and TLS sessions.
 #[derive(Debug)]
 pub(crate) struct Clients {
     base: Network,
     /// For the settings of `base`, whatever its timeouts.
-    client: Client,
+    access: Access,
     /// Those for settings of single downloads, the last used one last.
-    others: Mutex<Vec<(Network, Client)>>,
+    others: Mutex<Vec<(Network, Access)>>,
 }
 
 impl Clients {
     /// Checks the downloader's settings and makes the client of all downloads that have none of their own.
     pub(crate) fn new(base: Network) -> Result<Self, DownloadError> {
         Ok(Self {
-            client: base.client()?,
+            access: base.access()?,
             base,
             others: Mutex::default(),
         })
     }
 
-    /// The client for a download with these settings of its own.
-    pub(crate) fn of(&self, network: &Network) -> Result<Client, DownloadError> {
+    /// What a download with these settings of its own uses.
+    pub(crate) fn of(&self, network: &Network) -> Result<Access, DownloadError> {
         let merged = network.clone().over(&self.base);
         let (connect, read) = merged.timeouts();
         let key = merged.without_timeouts();
         if key == self.base.without_timeouts() {
-            return Ok(self.client.with_timeouts(connect, read));
+            return Ok(self.access.with_timeouts(connect, read));
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        let (network, client) = match others.iter().position(|(network, _)| *network == key) {
+        let (network, access) = match others.iter().position(|(network, _)| *network == key) {
             Some(at) => others.remove(at),
             None => {
-                let client = key.client()?;
+                let access = key.access()?;
                 if others.len() == MOST_KEPT {
                     // Whoever still uses it has a clone.
                     drop(others.remove(0));
                 }
-                (key, client)
+                (key, access)
             }
         };
-        others.push((network, client.clone()));
-        Ok(client.with_timeouts(connect, read))
+        let with_timeouts = access.with_timeouts(connect, read);
+        others.push((network, access));
+        Ok(with_timeouts)
+    }
+}
+
+impl Access {
+    fn with_timeouts(&self, connect: Duration, read: Duration) -> Self {
+        Self {
+            client: self.client.with_timeouts(connect, read),
+            netrc: Arc::clone(&self.netrc),
+        }
     }
 }
 
 impl Network {
+    fn access(&self) -> Result<Access, DownloadError> {
+        Ok(Access {
+            client: self.client()?,
+            netrc: Arc::new(self.netrc.clone().unwrap_or_default().read()?),
+        })
+    }
+
     fn timeouts(&self) -> (Duration, Duration) {
         (
             self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),

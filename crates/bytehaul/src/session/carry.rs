@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
 use bytehaul_storage::Budget;
-use bytehaul_transport::Client;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
+use crate::network::Access;
 use crate::session::intake::Intake;
 use crate::session::job::{Connections, Job, Resume};
 use crate::session::open::Kept;
@@ -64,8 +64,8 @@ pub(crate) enum Carried {
 }
 
 impl Carrier {
-    pub(crate) fn new(shared: &Shared, client: Client, job: Job, stats: Arc<Stats>) -> Self {
-        let source = Arc::new(Source::new(client, job.url.clone(), job.headers.clone()));
+    pub(crate) fn new(shared: &Shared, access: &Access, job: Job, stats: Arc<Stats>) -> Self {
+        let source = Arc::new(Source::new(access, &job));
         let limiter = shared.limiter.child(BytesPerSecond::new(job.speed));
         let seed = RandomState::new().build_hasher().finish();
         Self {

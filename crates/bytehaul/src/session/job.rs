@@ -1,7 +1,8 @@
 //! A spec whose every field has been checked and turned into what the session works with.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytehaul_integrity::Digest;
 use bytehaul_schedule::RetryPolicy;
@@ -12,6 +13,7 @@ use url::Url;
 use crate::error::DownloadError;
 use crate::network::Network;
 use crate::piece_hashes::PieceHashes;
+use crate::refresh::Refresh;
 use crate::spec::{
     DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
 };
@@ -23,6 +25,10 @@ pub(crate) struct Job {
     #[expect(dead_code, reason = "one source is used so far")]
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) headers: HeaderMap,
+    /// The value of `Authorization`.
+    pub(crate) auth: Option<HeaderValue>,
+    pub(crate) refresher: Option<Arc<dyn Refresh>>,
+    pub(crate) expires_at: Option<SystemTime>,
     pub(crate) place: Place,
     pub(crate) connections: Connections,
     pub(crate) piece_size: Option<u64>,
@@ -110,6 +116,9 @@ impl Job {
             .max_retry_after(spec.max_retry_after);
         Ok(Self {
             headers: parse_headers(&spec.headers)?,
+            auth: spec.auth.map(|auth| auth.field()).transpose()?,
+            refresher: spec.refresher,
+            expires_at: spec.expires_at,
             url,
             safe_url,
             mirrors: parse_mirrors(spec.mirrors)?,
@@ -186,7 +195,7 @@ fn expected_size(
     }
 }
 
-fn parse_url(name: &'static str, text: &str) -> Result<Url, DownloadError> {
+pub(super) fn parse_url(name: &'static str, text: &str) -> Result<Url, DownloadError> {
     let url = Url::parse(text.trim()).map_err(|reason| {
         DownloadError::parameter(name, format!("{}: {reason}", super::shown(text)))
     })?;
@@ -226,7 +235,7 @@ fn network(
     Ok(read.into_iter().fold(network, Network::read_timeout))
 }
 
-fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
+pub(super) fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
     let mut headers = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| {

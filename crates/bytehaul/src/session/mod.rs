@@ -3,6 +3,7 @@
 mod carry;
 mod compared;
 mod finish;
+mod given;
 mod intake;
 mod job;
 mod lease;
@@ -11,6 +12,7 @@ mod overlap;
 mod place;
 mod probe;
 mod ranged;
+mod renewal;
 mod sequential;
 mod sink;
 mod source;
@@ -27,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytehaul_storage::Writer;
-use bytehaul_transport::{Client, SafeUrl};
+use bytehaul_transport::SafeUrl;
 use bytes::Bytes;
 use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::JoinError;
@@ -35,6 +37,7 @@ use tokio::task::JoinError;
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::handle::{Control, DownloadHandle, Stop};
+use crate::network::Access;
 use crate::outcome::Outcome;
 use crate::progress::{DownloadState, ProgressSnapshot};
 use crate::session::job::Job;
@@ -51,8 +54,8 @@ pub(crate) fn check(spec: DownloadSpec) -> Result<(), DownloadError> {
 pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
     match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
-        Ok((job, client)) => supervise(job.safe_url.clone(), control, move |session, stop| {
-            run(session, shared, client, job, stop)
+        Ok((job, access)) => supervise(job.safe_url.clone(), control, move |session, stop| {
+            run(session, shared, access, job, stop)
         }),
     }
 }
@@ -68,10 +71,10 @@ pub(crate) fn spawn_stream(
     let mut expected = None;
     match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
-        Ok((job, client)) => {
+        Ok((job, access)) => {
             expected = job.digest;
             supervise(job.safe_url.clone(), control, move |session, stop| {
-                run_stream(session, shared, client, job, stop, sender)
+                run_stream(session, shared, access, job, stop, sender)
             });
         }
     }
@@ -79,10 +82,10 @@ pub(crate) fn spawn_stream(
 }
 
 /// All that may be wrong with the caller's wishes is found here, before anything is sent or opened.
-fn prepare(shared: &Shared, spec: DownloadSpec) -> Result<(Job, Client), DownloadError> {
+fn prepare(shared: &Shared, spec: DownloadSpec) -> Result<(Job, Access), DownloadError> {
     let job = Job::new(spec)?;
-    let client = shared.clients.of(&job.network)?;
-    Ok((job, client))
+    let access = shared.clients.of(&job.network)?;
+    Ok((job, access))
 }
 
 /// Runs the work in a task of its own, so that a panic in it becomes this download's failure and nobody else's,
@@ -193,11 +196,11 @@ impl Session {
 async fn run(
     session: Arc<Session>,
     shared: Arc<Shared>,
-    client: Client,
+    access: Access,
     job: Job,
     stop: watch::Receiver<Stop>,
 ) -> Result<Outcome, DownloadError> {
-    let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, client, job);
+    let transfer = transfer::Transfer::new(Arc::clone(&session), &shared, &access, job);
     // Dropping the transfer drops every request in flight; what has been handed to the writer is still saved.
     let arrived = tokio::select! {
         biased;
@@ -214,12 +217,12 @@ async fn run(
 async fn run_stream(
     session: Arc<Session>,
     shared: Arc<Shared>,
-    client: Client,
+    access: Access,
     job: Job,
     stop: watch::Receiver<Stop>,
     reader: mpsc::UnboundedSender<Bytes>,
 ) -> Result<Outcome, DownloadError> {
-    let carrier = carry::Carrier::new(&shared, client, job, Arc::clone(&session.stats));
+    let carrier = carry::Carrier::new(&shared, &access, job, Arc::clone(&session.stats));
     let gone = reader.clone();
     let streamed = tokio::select! {
         biased;

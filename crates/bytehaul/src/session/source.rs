@@ -1,26 +1,31 @@
 //! Where the bytes come from: the URL that was given, the one that redirects led to, and what may be sent to each.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytehaul_transport::{Body, Client, Framing, Origin, Request, RequestRange, Response, SafeUrl};
+use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::identity::Identity;
 use crate::metalink::{self, Named};
+use crate::network::Access;
 use crate::response::{self, Answer};
+use crate::session::given::Given;
+use crate::session::job::Job;
+use crate::session::renewal::{Current, Renewal, Then};
 use crate::session::trouble::Trouble;
 
-/// One remote file. Shared by all workers of a download, so that a redirect is followed once.
+/// One remote file. Shared by all workers of a download, so that a redirect is followed once, and credentials are
+/// renewed once.
 #[derive(Debug)]
 pub(crate) struct Source {
     client: Client,
+    /// The one that was given, which stays the file's identity whatever a refresher says.
     url: Url,
     safe_url: SafeUrl,
-    headers: HeaderMap,
-    learned: Mutex<Option<Url>>,
+    renewal: Renewal,
 }
 
 /// A response whose head has been understood.
@@ -39,13 +44,26 @@ pub(crate) struct Reply {
 }
 
 impl Source {
-    pub(crate) fn new(client: Client, url: Url, headers: HeaderMap) -> Self {
+    /// The file at the URL that a download is of.
+    pub(crate) fn new(access: &Access, job: &Job) -> Self {
+        let renewal = Renewal::new(given(access, job), job.refresher.clone(), job.expires_at);
+        Self::of(access, job.url.clone(), renewal)
+    }
+
+    /// The same file at another URL, for which nothing can be renewed. Headers and credentials of the download go there
+    /// only if it is of the same origin.
+    #[expect(dead_code, reason = "one source is used so far")]
+    pub(crate) fn mirror(access: &Access, job: &Job, url: Url) -> Self {
+        let renewal = Renewal::new(given(access, job).at(url.clone()), None, None);
+        Self::of(access, url, renewal)
+    }
+
+    fn of(access: &Access, url: Url, renewal: Renewal) -> Self {
         Self {
-            client,
+            client: access.client.clone(),
             safe_url: SafeUrl::from(&url),
             url,
-            headers,
-            learned: Mutex::new(None),
+            renewal,
         }
     }
 
@@ -60,18 +78,39 @@ impl Source {
     }
 
     /// Asks for a range and understands the head of the answer. A learned URL that has expired is forgotten
-    /// and the original one is asked in the same attempt.
+    /// and the original one is asked in the same attempt; credentials that have expired are renewed, and it is asked
+    /// again.
     pub(crate) async fn ask(&self, range: RequestRange) -> Result<Reply, Trouble> {
-        let response = self
-            .send(range)
-            .await
-            .map_err(|error| Trouble::transport(&self.safe_url, error))?;
-        Ok(self.understand(response))
+        loop {
+            let current = self.renewal.current().await;
+            let response = self
+                .send(&current, range.clone())
+                .await
+                .map_err(|error| Trouble::transport(&self.safe_url, error))?;
+            let status = response.status();
+            if status.is_success() {
+                self.renewal.accepted(&current);
+                return Ok(self.understand(response));
+            }
+            let refused = self.renewal.refused(&current, status);
+            match refused.await.map_err(Trouble::Fatal)? {
+                Then::AskAgain => (),
+                Then::TakeIt => return Ok(self.understand(response)),
+            }
+        }
     }
 
-    async fn send(&self, range: RequestRange) -> Result<Response, bytehaul_transport::Error> {
-        if let Some(learned) = self.learned() {
-            let answer = self.client.send(self.request(learned, range.clone())).await;
+    async fn send(
+        &self,
+        current: &Current,
+        range: RequestRange,
+    ) -> Result<Response, bytehaul_transport::Error> {
+        let given = &current.given;
+        if let Some(learned) = &current.learned {
+            let answer = self
+                .client
+                .send(request(given, learned, range.clone()))
+                .await;
             let gone = match &answer {
                 Ok(response) => {
                     is_expired(response.status()) || response.status().is_server_error()
@@ -80,7 +119,7 @@ impl Source {
             };
             if gone {
                 // The next one to ask, perhaps this one, is led to wherever the file is by now.
-                self.learn(None);
+                self.renewal.learn(current, None);
             }
             match answer {
                 Ok(response) if is_expired(response.status()) => {
@@ -89,38 +128,12 @@ impl Source {
                 answer => return answer,
             }
         }
-        let response = self
-            .client
-            .send(self.request(self.url.clone(), range))
-            .await?;
+        let response = self.client.send(request(given, given.url(), range)).await?;
         if response.redirected() && response.status().is_success() {
-            self.learn(Some(self.with_credentials(response.url().clone())));
+            let learned = with_credentials(given, response.url().clone());
+            self.renewal.learn(current, Some(learned));
         }
         Ok(response)
-    }
-
-    fn request(&self, url: Url, range: RequestRange) -> Request {
-        let ours = self.is_ours(&url);
-        let headers = if ours {
-            self.headers.clone()
-        } else {
-            HeaderMap::new()
-        };
-        Request::get(url).range(range).headers(headers)
-    }
-
-    /// A redirect within the origin that the credentials were given for keeps them.
-    fn with_credentials(&self, mut url: Url) -> Url {
-        if self.is_ours(&url) && url.username().is_empty() {
-            // Both can only fail for URLs without a host, which http and https URLs have.
-            let _ = url.set_username(self.url.username());
-            let _ = url.set_password(self.url.password());
-        }
-        url
-    }
-
-    fn is_ours(&self, url: &Url) -> bool {
-        matches!((Origin::of(url), Origin::of(&self.url)), (Ok(theirs), Ok(ours)) if theirs == ours)
     }
 
     fn understand(&self, response: Response) -> Reply {
@@ -150,22 +163,36 @@ impl Source {
         }
     }
 
-    fn learned(&self) -> Option<Url> {
-        self.learned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
     /// Where the bytes come from, after redirects.
     pub(crate) fn answered_from(&self) -> SafeUrl {
-        self.learned()
-            .map_or_else(|| self.safe_url.clone(), |url| SafeUrl::from(&url))
+        self.renewal.answered_from()
     }
+}
 
-    fn learn(&self, url: Option<Url>) {
-        *self.learned.lock().unwrap_or_else(PoisonError::into_inner) = url;
+fn given(access: &Access, job: &Job) -> Given {
+    let netrc = Arc::clone(&access.netrc);
+    Given::new(
+        job.url.clone(),
+        job.headers.clone(),
+        job.auth.clone(),
+        netrc,
+    )
+}
+
+fn request(given: &Given, url: &Url, range: RequestRange) -> Request {
+    Request::get(url.clone())
+        .range(range)
+        .headers(given.fields(url))
+}
+
+/// A redirect within the origin that the credentials were given for keeps them.
+fn with_credentials(given: &Given, mut url: Url) -> Url {
+    if given.is_same_origin(&url) && url.username().is_empty() {
+        // Both can only fail for URLs without a host, which http and https URLs have.
+        let _ = url.set_username(given.url().username());
+        let _ = url.set_password(given.url().password());
     }
+    url
 }
 
 /// How the range of an answer serves the range that was wanted.

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytehaul_integrity::Digest;
 use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
-use bytehaul_transport::Client;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::Identity;
 use crate::metalink;
+use crate::network::Access;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
@@ -37,8 +37,8 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    pub(crate) fn new(session: Arc<Session>, shared: &Shared, client: Client, job: Job) -> Self {
-        let carrier = Carrier::new(shared, client, job, Arc::clone(&session.stats));
+    pub(crate) fn new(session: Arc<Session>, shared: &Shared, access: &Access, job: Job) -> Self {
+        let carrier = Carrier::new(shared, access, job, Arc::clone(&session.stats));
         Self { session, carrier }
     }
 

@@ -1,0 +1,331 @@
+//! When new credentials are asked for, by whom, and how often in vain; all connections of a download share them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytehaul_transport::{SafeUrl, Url};
+use http::StatusCode;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::error::DownloadError;
+use crate::refresh::{Refresh, RefreshReason, RefreshRequest, Refreshed};
+use crate::session::given::Given;
+
+/// The present URL and credentials, and the way to newer ones.
+#[derive(Debug)]
+pub(crate) struct Renewal {
+    refresher: Option<Arc<dyn Refresh>>,
+    state: Mutex<State>,
+}
+
+/// What a request is made with.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    /// How many times it has been renewed.
+    generation: u64,
+    pub(crate) given: Arc<Given>,
+    /// Where redirects from its URL lead.
+    pub(crate) learned: Option<Url>,
+}
+
+/// What to do about a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Then {
+    /// Ask again: there is something newer than what was refused.
+    AskAgain,
+    /// Take it for the answer.
+    TakeIt,
+}
+
+impl Renewal {
+    pub(crate) fn new(
+        given: Given,
+        refresher: Option<Arc<dyn Refresh>>,
+        expires_at: Option<SystemTime>,
+    ) -> Self {
+        let state = State {
+            current: Current {
+                generation: 0,
+                given: Arc::new(given),
+                learned: None,
+            },
+            since: Instant::now(),
+            expiry: expires_at.map(|at| Expiry::of(at, SystemTime::now())),
+            standing: Standing::New,
+            fruitless: 0,
+            flight: None,
+        };
+        Self {
+            refresher,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// What to make the next request with. What is about to expire is renewed beside the transfer; only what has
+    /// expired already is waited for.
+    pub(crate) async fn current(&self) -> Current {
+        let now = SystemTime::now();
+        if let Some((flight, expired)) = self.ahead(now) {
+            if expired {
+                flight.landed().await;
+            }
+            if let Some(Err(error)) = self.land(&flight) {
+                tracing::warn!(%error, "what is about to expire could not be renewed");
+            }
+        }
+        self.state().current.clone()
+    }
+
+    /// The server has taken what the request was made with.
+    pub(crate) fn accepted(&self, by: &Current) {
+        let mut state = self.state();
+        if state.current.generation == by.generation {
+            state.standing = Standing::Accepted;
+            state.fruitless = 0;
+        }
+    }
+
+    /// The server has refused what the request was made with: renews it, or waits until another connection has.
+    pub(crate) async fn refused(
+        &self,
+        by: &Current,
+        status: StatusCode,
+    ) -> Result<Then, DownloadError> {
+        let Some(refresher) = self.refresher.as_ref().filter(|_| is_refusal(status)) else {
+            return Ok(Then::TakeIt);
+        };
+        let flight = {
+            let mut state = self.state();
+            match state.about(by.generation, status, Instant::now()) {
+                About::Old => return Ok(Then::AskAgain),
+                About::Final => return Ok(Then::TakeIt),
+                About::Expired => state.take_off(refresher, RefreshReason::Status(status)),
+            }
+        };
+        flight.landed().await;
+        match self.land(&flight) {
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) | None => Ok(Then::AskAgain),
+        }
+    }
+
+    /// Where redirects from the URL of a request lead; `None`: no longer known.
+    pub(crate) fn learn(&self, by: &Current, learned: Option<Url>) {
+        let mut state = self.state();
+        if state.current.generation == by.generation {
+            state.current.learned = learned;
+        }
+    }
+
+    /// Where the bytes come from by now.
+    pub(crate) fn answered_from(&self) -> SafeUrl {
+        let Current { given, learned, .. } = &self.state().current;
+        learned
+            .as_ref()
+            .map_or_else(|| given.safe_url(), SafeUrl::from)
+    }
+
+    fn ahead(&self, now: SystemTime) -> Option<(Arc<Flight>, bool)> {
+        let refresher = self.refresher.as_ref()?;
+        let mut state = self.state();
+        let expiry = state.expiry.filter(|expiry| expiry.ask_at <= now)?;
+        if state.flight.is_none() && state.fruitless >= MOST_FRUITLESS {
+            return None;
+        }
+        let flight = state.take_off(refresher, RefreshReason::Expiring);
+        Some((flight, expiry.at <= now))
+    }
+
+    /// Takes over what a refresher has given; the first one who sees it does. `None`: there is nothing to take over.
+    fn land(&self, flight: &Arc<Flight>) -> Option<Result<(), DownloadError>> {
+        let result = flight.result()?;
+        let mut state = self.state();
+        let ours = state.flight.take_if(|ours| Arc::ptr_eq(ours, flight));
+        let url = state.current.given.safe_url();
+        let failed = |source| DownloadError::Refresh {
+            url: url.clone(),
+            source,
+        };
+        let landed = result.and_then(|refreshed| match ours {
+            None => Ok(()),
+            Some(_) => state
+                .renew(&refreshed, Instant::now(), SystemTime::now())
+                .map_err(|error| Arc::new(error) as Failure),
+        });
+        if landed.is_err() {
+            // The server will say when it is over.
+            state.expiry = None;
+        }
+        Some(landed.map_err(failed))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    current: Current,
+    since: Instant,
+    expiry: Option<Expiry>,
+    standing: Standing,
+    /// Renewals in a row that the server took nothing after.
+    fruitless: u32,
+    flight: Option<Arc<Flight>>,
+}
+
+/// What the server has made of the present credentials.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Standing {
+    New,
+    Accepted,
+}
+
+/// What a refusal speaks about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum About {
+    /// Credentials that have been renewed since.
+    Old,
+    /// Credentials that are to be renewed.
+    Expired,
+    /// Something that newer credentials would not help.
+    Final,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Expiry {
+    ask_at: SystemTime,
+    at: SystemTime,
+}
+
+impl Expiry {
+    /// Asked about half a minute ahead; of what does not live that long, after half of its life.
+    fn of(at: SystemTime, now: SystemTime) -> Self {
+        let life = at.duration_since(now).unwrap_or_default();
+        Self {
+            ask_at: now + life.saturating_sub(AHEAD).max(life / 2),
+            at,
+        }
+    }
+}
+
+impl State {
+    fn about(&self, generation: u64, status: StatusCode, now: Instant) -> About {
+        let fresh = generation > 0 && now.duration_since(self.since) < FRESH;
+        if generation < self.current.generation {
+            About::Old
+        } else if self.fruitless >= MOST_FRUITLESS {
+            About::Final
+        } else if status == StatusCode::FORBIDDEN && self.standing == Standing::Accepted && fresh {
+            // New, taken on another connection and refused on this one: there are too many of them.
+            About::Final
+        } else {
+            About::Expired
+        }
+    }
+
+    /// The refresher's future under way, or a new one.
+    fn take_off(&mut self, refresher: &Arc<dyn Refresh>, reason: RefreshReason) -> Arc<Flight> {
+        let (fruitless, url) = (self.fruitless, self.current.given.safe_url());
+        let flight = self.flight.get_or_insert_with(|| {
+            tracing::debug!(%url, ?reason, "asking for new credentials");
+            let wait = match fruitless {
+                0 => Duration::ZERO,
+                n => FIRST_WAIT * n,
+            };
+            Arc::new(Flight::start(
+                Arc::clone(refresher),
+                RefreshRequest { reason, url },
+                wait,
+            ))
+        });
+        Arc::clone(flight)
+    }
+
+    fn renew(
+        &mut self,
+        refreshed: &Refreshed,
+        now: Instant,
+        clock: SystemTime,
+    ) -> Result<(), DownloadError> {
+        let given = self.current.given.renewed(refreshed)?;
+        tracing::debug!(url = %given.safe_url(), "new credentials");
+        self.current = Current {
+            generation: self.current.generation + 1,
+            given: Arc::new(given),
+            learned: None,
+        };
+        self.since = now;
+        // What has expired when it comes is tried: clocks differ.
+        let expires_at = refreshed.expires_at.filter(|at| *at > clock);
+        self.expiry = expires_at.map(|at| Expiry::of(at, clock));
+        self.standing = Standing::New;
+        self.fruitless += 1;
+        Ok(())
+    }
+}
+
+/// One call of the refresher, in a task of its own, so that a connection that is given up does not lose its result.
+#[derive(Debug)]
+struct Flight {
+    result: watch::Receiver<Option<Result<Refreshed, Failure>>>,
+    task: AbortHandle,
+}
+
+type Failure = Arc<dyn std::error::Error + Send + Sync>;
+
+impl Flight {
+    fn start(refresher: Arc<dyn Refresh>, request: RefreshRequest, wait: Duration) -> Self {
+        let (sender, result) = watch::channel(None);
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let refreshed = refresher.refresh(request).await;
+            sender.send_replace(Some(refreshed.map_err(Failure::from)));
+        });
+        Self {
+            result,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// Resolves when there is a result, or nobody left to give one.
+    async fn landed(&self) {
+        let _ = self.result.clone().wait_for(Option::is_some).await;
+    }
+
+    fn result(&self) -> Option<Result<Refreshed, Failure>> {
+        let result = self.result.borrow().clone();
+        match result {
+            None if self.result.has_changed().is_err() => Some(Err(Arc::new(Panicked))),
+            result => result,
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the refresher panicked")]
+struct Panicked;
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 401 | 403 | 410)
+}
+
+/// How long before its end what is about to expire is renewed.
+const AHEAD: Duration = Duration::from_secs(30);
+
+/// New credentials are not taken for expired sooner than this.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Renewals in a row without an accepted request before a refusal is final.
+const MOST_FRUITLESS: u32 = 3;
+
+/// The wait before the second renewal in a row without an accepted request; each further one is longer by as much.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
