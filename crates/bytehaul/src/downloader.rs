@@ -1,11 +1,11 @@
 //! The front door: network settings shared by many downloads, and the call that starts one.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
-use bytehaul_transport::Resolve;
+use bytehaul_transport::{HttpVersion, Resolve};
 
 use crate::error::DownloadError;
 use crate::handle::DownloadHandle;
@@ -159,7 +159,7 @@ network_setters! {
     proxy_from_env(counts: bool),
     dns_servers(servers: impl IntoIterator<Item = SocketAddr>),
     name_servers(servers: impl IntoIterator<Item = impl Into<String>>),
-    pin_host(name: impl Into<String>, addresses: impl IntoIterator<Item = IpAddr>),
+    pin_host(name: impl Into<String>, addresses: impl IntoIterator<Item = SocketAddr>),
     resolver(resolver: impl Resolve + 'static),
     enable_ipv6(enabled: bool),
     add_root_certificates(pem: impl Into<Vec<u8>>),
@@ -167,6 +167,7 @@ network_setters! {
     client_certificate(chain_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>),
     pin_public_key(pin: impl Into<String>),
     danger_accept_invalid_certificates(accept: bool),
+    http_version(version: HttpVersion),
     max_redirects(redirects: usize),
     danger_follow_https_to_http(follow: bool),
     user_agent(value: impl Into<String>),

@@ -24,7 +24,7 @@ mod stream;
 
 pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
-pub use bytehaul_transport::{SafeUrl, resolve};
+pub use bytehaul_transport::{HttpVersion, SafeUrl, resolve};
 
 pub use crate::auth::Auth;
 pub use crate::checksum::Checksum;

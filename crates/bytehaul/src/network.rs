@@ -5,12 +5,12 @@ mod transport;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytehaul_transport::Resolve;
 use bytehaul_transport::resolve::Resolving;
+use bytehaul_transport::{HttpVersion, NameServer, Resolve};
 
 use crate::netrc::Netrc;
 
@@ -44,7 +44,7 @@ pub struct Network {
     no_proxy: Option<String>,
     proxy_from_env: Option<bool>,
     name_servers: Option<Vec<String>>,
-    pinned_hosts: Option<BTreeMap<String, Vec<IpAddr>>>,
+    pinned_hosts: Option<BTreeMap<String, Vec<SocketAddr>>>,
     resolver: Option<SharedResolver>,
     ipv6: Option<bool>,
     roots: Option<Vec<Vec<u8>>>,
@@ -52,6 +52,7 @@ pub struct Network {
     client_certificate: Option<ClientCertificate>,
     pinned_keys: Option<Vec<String>>,
     accept_invalid_certificates: Option<bool>,
+    http_version: Option<HttpVersion>,
     max_redirects: Option<usize>,
     follow_https_to_http: Option<bool>,
     user_agent: Option<String>,
@@ -102,18 +103,21 @@ impl Network {
     }
 
     /// Asks these name servers in place of the system's: `1.1.1.1` or `1.1.1.1:53` by UDP and TCP,
-    /// `tls://1.1.1.1` over TLS, `https://dns.example/dns-query` over HTTPS. The hosts file still comes first.
-    /// Default: the system's configuration.
+    /// `tls://1.1.1.1` over TLS, `https://dns.example/dns-query` over HTTPS, in this order; see
+    /// [`NameServer`](bytehaul_transport::NameServer). The hosts file still comes first, and over TLS the certificates
+    /// that servers need are trusted. Default: the system's configuration.
     pub fn name_servers(mut self, servers: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.name_servers = Some(servers.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Takes these addresses for a host and asks nobody. May be called for several hosts. Default: none.
+    /// Takes these addresses for a host and asks nobody; port 0 stands for the URL's. Wins over every resolver and over
+    /// [`enable_ipv6`](Self::enable_ipv6); without effect where a proxy looks names up. May be called for several
+    /// hosts. Default: none.
     pub fn pin_host(
         mut self,
         name: impl Into<String>,
-        addresses: impl IntoIterator<Item = IpAddr>,
+        addresses: impl IntoIterator<Item = SocketAddr>,
     ) -> Self {
         let pinned = self.pinned_hosts.get_or_insert_default();
         pinned.insert(name.into(), addresses.into_iter().collect());
@@ -171,6 +175,12 @@ impl Network {
     /// then read and change everything, credentials too; pinned keys still hold. Default false.
     pub fn danger_accept_invalid_certificates(mut self, accept: bool) -> Self {
         self.accept_invalid_certificates = Some(accept);
+        self
+    }
+
+    /// Which version of HTTP is spoken. Default HTTP/1.1, whose connections are independent of each other.
+    pub fn http_version(mut self, version: HttpVersion) -> Self {
+        self.http_version = Some(version);
         self
     }
 
@@ -234,6 +244,7 @@ impl Network {
             client_certificate,
             pinned_keys,
             accept_invalid_certificates,
+            http_version,
             max_redirects,
             follow_https_to_http,
             user_agent,
@@ -262,12 +273,10 @@ impl fmt::Debug for Network {
             url(&self.http_proxy),
             url(&self.https_proxy),
         );
-        let servers: Option<Vec<_>> = self.name_servers.as_ref().map(|servers| {
-            servers
-                .iter()
-                .map(|text| crate::session::shown(text))
-                .collect()
-        });
+        let servers: Option<Vec<_>> = self
+            .name_servers
+            .as_ref()
+            .map(|servers| servers.iter().map(|text| shown_server(text)).collect());
         let roots = self.roots.as_ref().map(Vec::len);
         let certificate = self.client_certificate.as_ref().map(|_| "…");
         field("all_proxy", any(&all));
@@ -287,6 +296,7 @@ impl fmt::Debug for Network {
             "accept_invalid_certificates",
             any(&self.accept_invalid_certificates),
         );
+        field("http_version", any(&self.http_version));
         field("max_redirects", any(&self.max_redirects));
         field("follow_https_to_http", any(&self.follow_https_to_http));
         field("user_agent", any(&self.user_agent));
@@ -294,6 +304,14 @@ impl fmt::Debug for Network {
         field("read_timeout", any(&self.read_timeout));
         field("netrc", any(&self.netrc));
         shown.finish()
+    }
+}
+
+/// Some services put the account into the path, which the name server's own form leaves out.
+fn shown_server(text: &str) -> String {
+    match text.trim().parse::<NameServer>() {
+        Ok(server) => format!("{server:?}"),
+        Err(_) => crate::session::shown(text),
     }
 }
 

@@ -39,10 +39,9 @@ impl Clients {
     /// What a download with these settings of its own uses.
     pub(crate) fn of(&self, network: &Network) -> Result<Access, DownloadError> {
         let merged = network.clone().over(&self.base);
-        let (connect, read) = merged.timeouts();
-        let key = merged.without_timeouts();
-        if key == self.base.without_timeouts() {
-            return Ok(self.access.with_timeouts(connect, read));
+        let key = merged.of_clients();
+        if key == self.base.of_clients() {
+            return Ok(self.access.tuned(&merged));
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         let (network, access) = match others.iter().position(|(network, _)| *network == key) {
@@ -56,16 +55,21 @@ impl Clients {
                 (key, access)
             }
         };
-        let with_timeouts = access.with_timeouts(connect, read);
+        let tuned = access.tuned(&merged);
         others.push((network, access));
-        Ok(with_timeouts)
+        Ok(tuned)
     }
 }
 
 impl Access {
-    fn with_timeouts(&self, connect: Duration, read: Duration) -> Self {
+    /// With what belongs to single requests, for which no client of its own is needed.
+    fn tuned(&self, network: &Network) -> Self {
+        let connect = network.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        let read = network.read_timeout.unwrap_or(READ_TIMEOUT);
+        let version = network.http_version.unwrap_or_default();
+        let client = self.client.with_timeouts(connect, read);
         Self {
-            client: self.client.with_timeouts(connect, read),
+            client: client.with_http_version(version),
             netrc: Arc::clone(&self.netrc),
         }
     }
@@ -79,16 +83,10 @@ impl Network {
         })
     }
 
-    fn timeouts(&self) -> (Duration, Duration) {
-        (
-            self.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            self.read_timeout.unwrap_or(READ_TIMEOUT),
-        )
-    }
-
-    /// Timeouts belong to a request, so clients that differ in nothing else are one.
-    fn without_timeouts(&self) -> Self {
+    /// What clients differ in: all but what belongs to single requests.
+    fn of_clients(&self) -> Self {
         Self {
+            http_version: None,
             connect_timeout: None,
             read_timeout: None,
             ..self.clone()
@@ -104,6 +102,8 @@ const MOST_KEPT: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use bytehaul_transport::HttpVersion;
+
     use super::*;
 
     fn kept(clients: &Clients) -> Vec<Network> {
@@ -117,7 +117,13 @@ mod tests {
         clients.of(&Network::default()).unwrap();
         let slow = Network::default().read_timeout(Duration::from_secs(1));
         clients.of(&slow).unwrap();
-        assert_eq!(kept(&clients), [], "timeouts need no other client");
+        let http2 = Network::default().http_version(HttpVersion::Http2);
+        clients.of(&http2).unwrap();
+        assert_eq!(
+            kept(&clients),
+            [],
+            "neither timeouts nor versions need another client"
+        );
         let v4 = Network::default().enable_ipv6(false);
         for _ in 0..3 {
             clients.of(&v4).unwrap();

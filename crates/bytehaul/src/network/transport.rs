@@ -2,11 +2,9 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bytehaul_transport::resolve::{FixedResolver, HickoryResolver};
-use bytehaul_transport::{Client, Error, Pin, Proxies, Proxy, Roots, Tls};
+use bytehaul_transport::{Client, Error, NameServer, Pin, Proxies, Proxy, Roots, Tls};
 
 use super::{ClientCertificate, Network};
 use crate::error::DownloadError;
@@ -14,8 +12,7 @@ use crate::error::DownloadError;
 impl Network {
     /// Checks what is set, without sending or opening anything.
     pub(crate) fn check(&self) -> Result<(), DownloadError> {
-        self.is_built()?;
-        self.addresses_of_name_servers()?;
+        self.servers()?;
         self.pins()?;
         self.proxies(|_| None::<OsString>)?;
         if let Some(ClientCertificate { chain, key }) = &self.client_certificate {
@@ -39,41 +36,33 @@ impl Network {
         let mut client = Client::builder()
             .enable_ipv6(self.ipv6.unwrap_or(true))
             .user_agent(self.user_agent.as_deref().unwrap_or(USER_AGENT))
+            .name_servers(self.servers()?)
+            .proxies(match self.proxy_from_env {
+                Some(false) => self.proxies(|_| None::<OsString>)?,
+                Some(true) | None => self.proxies(|name| std::env::var_os(name))?,
+            })
             .tls(self.tls()?);
         if let Some(redirects) = self.max_redirects {
             client = client.max_redirects(redirects);
         }
-        let servers = self.addresses_of_name_servers()?;
-        client = match (&self.pinned_hosts, &self.resolver) {
-            (None, None) => client.dns_servers(servers),
-            (None, Some(resolver)) => client.resolver(resolver.clone()),
-            (Some(pinned), resolver) => {
-                let names = FixedResolver::new(pinned.clone());
-                client.resolver(match resolver {
-                    Some(resolver) => names.or(resolver.clone()),
-                    None => names.or(self.built_in_resolver(servers)),
-                })
-            }
-        };
+        for (name, addresses) in self.pinned_hosts.iter().flatten() {
+            client = client.pin_host(name, addresses.iter().copied());
+        }
+        if let Some(resolver) = &self.resolver {
+            client = client.resolver(resolver.clone());
+        }
+        if self.follow_https_to_http == Some(true) {
+            client = client.danger_follow_https_to_http();
+        }
         client.build().map_err(|source| DownloadError::Client {
             source: Arc::new(source),
         })
     }
 
-    fn built_in_resolver(&self, servers: Vec<SocketAddr>) -> HickoryResolver {
-        let resolver = match servers.as_slice() {
-            [] => HickoryResolver::system(),
-            _ => HickoryResolver::with_servers(servers),
-        };
-        match self.ipv6 {
-            Some(false) => resolver.ipv4_only(),
-            Some(true) | None => resolver,
-        }
-    }
-
-    fn addresses_of_name_servers(&self) -> Result<Vec<SocketAddr>, DownloadError> {
-        let servers = self.name_servers.iter().flatten();
-        servers.map(|text| address_of_name_server(text)).collect()
+    fn servers(&self) -> Result<Vec<NameServer>, DownloadError> {
+        let texts = self.name_servers.iter().flatten();
+        let servers = texts.map(|text| tried("name server", text.trim().parse()));
+        servers.collect()
     }
 
     fn added_roots(&self) -> Tls {
@@ -133,37 +122,6 @@ impl Network {
             None => proxies,
         })
     }
-
-    /// Refuses, rather than to ignore what was asked for.
-    fn is_built(&self) -> Result<(), DownloadError> {
-        let asked = [
-            ("all_proxy", self.all_proxy.is_some()),
-            ("http_proxy", self.http_proxy.is_some()),
-            ("https_proxy", self.https_proxy.is_some()),
-            (
-                "danger_follow_https_to_http",
-                self.follow_https_to_http == Some(true),
-            ),
-        ];
-        match asked.into_iter().find(|(_, asked)| *asked) {
-            Some((name, _)) => Err(DownloadError::parameter(
-                name,
-                "not supported by this version",
-            )),
-            None => Ok(()),
-        }
-    }
-}
-
-fn address_of_name_server(text: &str) -> Result<SocketAddr, DownloadError> {
-    let text = text.trim();
-    let address = text
-        .parse()
-        .or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
-    address.map_err(|_| {
-        let shown = crate::session::shown(text);
-        DownloadError::parameter("name server", format!("{shown} is not an address"))
-    })
 }
 
 /// The proxy of a setting; none where its text is empty.

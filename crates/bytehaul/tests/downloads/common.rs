@@ -169,6 +169,7 @@ impl Bed {
 /// A downloader that knows no system proxy, name server or delay.
 pub(crate) fn downloader() -> Downloader {
     Downloader::builder()
+        .proxy_from_env(false)
         .build()
         .expect("the defaults are fine")
 }

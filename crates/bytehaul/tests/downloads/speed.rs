@@ -50,6 +50,7 @@ async fn the_limit_of_a_download_holds() {
 async fn the_limit_over_all_downloads_holds() {
     let mut bed = Bed::new();
     bed.downloader = Downloader::builder()
+        .proxy_from_env(false)
         .max_download_speed(6 * MIB)
         .build()
         .expect("fine");
@@ -67,6 +68,7 @@ async fn the_limit_over_all_downloads_holds() {
 async fn the_limit_can_be_lifted_while_it_runs() {
     let mut bed = Bed::serving(&object());
     bed.downloader = Downloader::builder()
+        .proxy_from_env(false)
         .max_download_speed(200 * KIB)
         .build()
         .expect("fine");
@@ -154,6 +156,7 @@ async fn a_limit_does_not_begin_with_a_burst() {
 async fn two_downloads_share_a_limit_fairly() {
     let mut bed = Bed::new();
     bed.downloader = Downloader::builder()
+        .proxy_from_env(false)
         .max_download_speed(4 * MIB)
         .build()
         .expect("fine");
