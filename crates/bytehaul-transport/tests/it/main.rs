@@ -14,6 +14,8 @@ mod server;
 mod tls;
 mod tls_client;
 #[cfg(unix)]
+mod tls_nginx;
+#[cfg(unix)]
 mod tls_openssl;
 mod tls_peer;
 mod tls_trust;

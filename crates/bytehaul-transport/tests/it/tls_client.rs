@@ -2,7 +2,7 @@
 
 use bytehaul_testkit::pki::Authority;
 use bytehaul_transport::http::{HeaderMap, HeaderValue};
-use bytehaul_transport::{Class, Client, ErrorKind, Request, Tls};
+use bytehaul_transport::{Class, Client, ErrorKind, HttpVersion, Request, Tls};
 use rustls::version::{TLS12, TLS13};
 
 use crate::tls_peer::{Peer, any, chain, client, config, forgetful, trusting};
@@ -86,6 +86,29 @@ async fn a_large_request_does_not_hide_the_reason() {
             .await
             .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Tls, "{}", chain(&error));
+    }
+}
+
+/// With HTTP/2 it is a task of the client's own that reads what the server says.
+#[tokio::test]
+async fn http_2_does_not_hide_the_reason() {
+    let authority = Authority::new();
+    let certificate = authority.server(&["localhost"]);
+    for versions in [&[&TLS12][..], &[&TLS13]] {
+        let mut server = config(&certificate, versions, Some(&authority));
+        server.alpn_protocols = vec![b"h2".to_vec()];
+        let peer = Peer::start(server).await;
+        let request = Request::get(peer.url("localhost")).http_version(HttpVersion::Http2);
+        let error = client(trusting(&authority))
+            .send(request)
+            .await
+            .unwrap_err();
+        let text = chain(&error);
+        assert_eq!(error.kind(), ErrorKind::Tls, "{text}");
+        assert!(
+            text.contains("the server wants a client certificate, and none was given"),
+            "{text}"
+        );
     }
 }
 
