@@ -7,6 +7,7 @@ mod control_file;
 mod digests;
 mod headers;
 mod mutate;
+mod proxies;
 mod scheduler;
 mod urls;
 
@@ -16,6 +17,7 @@ pub use control_file::control_file;
 pub use digests::{digest_text, header_digests};
 pub use headers::{content_disposition, content_range, etag, retry_after};
 pub use mutate::mutations;
+pub use proxies::{proxy_answer, proxy_text};
 pub use scheduler::scheduler_events;
 pub use urls::safe_url;
 
@@ -27,7 +29,7 @@ pub use libfuzzer_sys;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("content_range", content_range),
     ("content_disposition", content_disposition),
     ("retry_after", retry_after),
@@ -37,6 +39,8 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("header_digests", header_digests),
     ("scheduler_events", scheduler_events),
     ("safe_url", safe_url),
+    ("proxy_text", proxy_text),
+    ("proxy_answer", proxy_answer),
 ];
 
 /// The body of a fuzz target's program: libFuzzer's entry in an instrumented build, else one that replays files.

@@ -39,6 +39,8 @@ pub use self::client::Client;
 pub use self::error::{Class, Error, ErrorKind};
 pub use self::framing::Framing;
 pub use self::origin::{Origin, Scheme};
+#[doc(hidden)]
+pub use self::proxy::own_bytes;
 pub use self::proxy::{Proxies, Proxy};
 pub use self::request::{Request, RequestRange};
 pub use self::resolve::{NameServer, Resolve, ResolveError};

@@ -31,6 +31,8 @@ use self::authority::Authority;
 
 pub use self::proxies::Proxies;
 pub(crate) use self::refusal::judge;
+#[doc(hidden)]
+pub use self::tunnel::own_bytes;
 pub(crate) use self::tunnel::tunnel;
 
 /// One proxy: its protocol, host and port, and the credentials for it.

@@ -60,6 +60,21 @@ where
     }
 }
 
+/// How many bytes of what a proxy sends are its own answer, when that opens a tunnel to the origin; `None` when it does not.
+/// Here for the fuzz targets.
+#[doc(hidden)]
+pub fn own_bytes(proxy: &Proxy, origin: &Origin, sent: &[u8]) -> Option<usize> {
+    let mut talk = Talk::new(proxy, origin, None).ok()?;
+    let (mut received, mut rest) = (&[][..], sent);
+    loop {
+        match talk.step(received).ok()? {
+            Step::Open => return Some(sent.len() - rest.len()),
+            Step::Send(_) => received = &[],
+            Step::Receive(length) => (received, rest) = rest.split_at_checked(length)?,
+        }
+    }
+}
+
 /// What comes next in a talk.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
