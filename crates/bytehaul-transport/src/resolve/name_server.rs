@@ -18,8 +18,9 @@ use crate::error::{Error, ErrorKind};
 /// | `https://1.1.1.1/dns-query`, `https://dns.example.org/dns-query#192.0.2.1` | DNS over HTTPS, RFC 8484 (port 443, HTTP/2, path `/dns-query` where there is none) |
 ///
 /// The certificate must be good for the name, or for the address where no name is given. What follows `#` is the other
-/// half: the name of a server given by address (as systemd-resolved writes it), or the address of one given by name. A
-/// server of which only the name is known is looked up by the system's configuration.
+/// half: the name of a server given by address (as systemd-resolved writes it), or the address of one given by name. An
+/// IPv6 address over HTTPS cannot do without the name. A server of which only the name is known is looked up by the
+/// system's configuration.
 ///
 /// ```
 /// use bytehaul_transport::resolve::NameServer;
@@ -193,7 +194,14 @@ fn parse(text: &str) -> Result<NameServer, &'static str> {
                 return Err("the path is not valid");
             }
             let path = path.to_owned();
-            with_name(Transport::Https { path }, authority, HTTPS_PORT, other)
+            let server = with_name(Transport::Https { path }, authority, HTTPS_PORT, other)?;
+            match server.place {
+                // hickory would write it into its requests without the brackets.
+                Place::Address(IpAddr::V6(_)) => {
+                    Err("over https an ipv6 address needs a name: https://NAME/dns-query#ADDRESS")
+                }
+                _ => Ok(server),
+            }
         }
         Some(_) => Err("the transports are tls:// and https://, or none for udp"),
     }
@@ -301,7 +309,7 @@ mod tests {
             "https://1.1.1.1/#one.test",
             "https://one.test/dns-query#1.1.1.1",
         );
-        check("https://[::1]/dns-query", "https://[::1]/dns-query");
+        check("https://[::1]/q#one.test", "https://one.test/q#::1");
         check("https://Ö.test#::1", "https://xn--nda.test/dns-query#::1");
     }
 
@@ -321,6 +329,7 @@ mod tests {
             "tls://one.test#two.test",
             "tls://one test",
             "https://one.test/a b",
+            "https://[::1]/dns-query",
             "https://:443/",
         ] {
             let error = text.parse::<NameServer>().unwrap_err();

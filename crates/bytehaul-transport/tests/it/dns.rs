@@ -251,7 +251,7 @@ fn trusting(authority: &Authority) -> Tls {
 
 #[tokio::test]
 async fn over_tls_and_https() {
-    let (authority, dns) = encrypted(&["dns.test", "127.0.0.1"]);
+    let (authority, dns) = encrypted(&["dns.test", "127.0.0.1", "::1"]);
     let (tls, https) = (dns.tls.port(), dns.https.port());
     let server = Server::always(sized(3).0).await;
     for (number, name_server) in [
@@ -259,6 +259,8 @@ async fn over_tls_and_https() {
         format!("tls://127.0.0.1:{tls}#dns.test"),
         format!("https://127.0.0.1:{https}/dns-query"),
         format!("https://dns.test:{https}#127.0.0.1"),
+        format!("tls://[::1]:{tls}"),
+        format!("https://dns.test:{https}#::1"),
     ]
     .iter()
     .enumerate()

@@ -136,6 +136,7 @@ fn configuration(path: &Path, tls: u16, https: u16) -> String {
     let path = path.display();
     format!(
         "server:\n interface: 127.0.0.1@{tls}\n interface: 127.0.0.1@{https}\n\
+         \x20interface: ::1@{tls}\n interface: ::1@{https}\n\
          \x20tls-port: {tls}\n https-port: {https}\n\
          \x20tls-service-key: {path}/key.pem\n tls-service-pem: {path}/chain.pem\n\
          \x20username: \"\"\n chroot: \"\"\n directory: {path}\n pidfile: \"\"\n\
