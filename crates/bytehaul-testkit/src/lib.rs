@@ -12,6 +12,8 @@ pub mod nginx;
 pub mod pki;
 #[cfg(unix)]
 pub mod process;
+#[cfg(all(unix, feature = "tls"))]
+pub mod proxy;
 mod server;
 pub mod sim;
 #[cfg(unix)]

@@ -21,6 +21,11 @@ impl Curl {
         Self { dir, trusted }
     }
 
+    /// Path of the certificate that it trusts.
+    pub(crate) fn trusted(&self) -> &str {
+        self.trusted.to_str().unwrap()
+    }
+
     /// Writes a file into its directory.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.dir.path().join(name);

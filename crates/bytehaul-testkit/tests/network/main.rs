@@ -4,4 +4,5 @@
 
 mod curl;
 mod nginx;
+mod proxy;
 mod server;
