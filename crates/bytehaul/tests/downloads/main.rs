@@ -18,6 +18,7 @@ mod progress;
 mod publish;
 mod ranges;
 mod redirects;
+mod refresher;
 mod refusals;
 mod resume;
 mod retry;

@@ -3,7 +3,7 @@
 use bytehaul::DownloadError;
 use bytehaul_testkit::{Behaviour, Effect, Object, Server, When};
 
-use crate::common::{Bed, MIB};
+use crate::common::{Bed, MIB, ended, eventually};
 
 const LEN: u64 = 6 * MIB;
 
@@ -63,6 +63,23 @@ async fn an_expired_target_of_a_redirect_is_asked_for_again() {
         let asked = bed.server.requests().len();
         assert!((2..=5).contains(&asked), "{status}: {asked} times");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_of_a_redirect_that_dies_is_asked_for_again() {
+    let (bed, other) = elsewhere();
+    let third = Server::spawn_thread();
+    third.serve("/f", object());
+    let handle = bed.start(bed.spec_of("/r").max_connections(4));
+    eventually("some bytes", || other.bytes_sent() > MIB).await;
+    bed.server.redirect("/r", third.url("/f"));
+    drop(other);
+    let outcome = ended(&handle).await.expect("the file is still there");
+    bed.is_published(&object());
+    assert_eq!(outcome.restarts, 0);
+    assert_eq!(outcome.url.to_string(), third.url("/f"));
+    let asked = bed.server.requests().len();
+    assert!((2..=10).contains(&asked), "{asked} times");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
