@@ -80,9 +80,17 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Further source of the same file, repeatable (not supported by this version)
+    /// Further source of the same file, repeatable; used at the same time, and checked to be the same
     #[arg(long, value_name = "URL")]
     pub(crate) mirror: Vec<String>,
+
+    /// Metalink file (RFC 5854) that lists files, their sources and their checksums; repeatable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metalink: Vec<PathBuf>,
+
+    /// Do not use mirrors that the server names in its answer (RFC 6249)
+    #[arg(long)]
+    pub(crate) no_metalink: bool,
 
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
@@ -162,6 +170,10 @@ pub(crate) struct TransferArgs {
     /// Wait before the first retry; doubles with each further one, and a server's Retry-After wins
     #[arg(long, value_name = "DUR", default_value = "1s")]
     pub(crate) retry_delay: Span,
+
+    /// The longest Retry-After that is obeyed; a longer one is cut to this
+    #[arg(long, value_name = "DUR", default_value = "5m")]
+    pub(crate) max_retry_after: Span,
 }
 
 /// How servers are reached.
@@ -180,7 +192,8 @@ pub(crate) struct NetworkArgs {
     #[arg(short = 'H', long, value_name = "K: V")]
     pub(crate) header: Vec<String>,
 
-    /// Proxy for every request (not supported by this version)
+    /// Proxy for every request: http, https, socks4, socks4a, socks5 or socks5h, credentials in the URL; in place of
+    /// the environment's
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
 
@@ -188,9 +201,13 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "LIST")]
     pub(crate) no_proxy: Option<String>,
 
-    /// Name server in place of the system's, repeatable
+    /// Name server in place of the system's, repeatable; tls://… and https://… ask over TLS and HTTPS
     #[arg(long, value_name = "IP[:PORT]")]
     pub(crate) dns_server: Vec<String>,
+
+    /// Address of a host in place of what DNS says, repeatable
+    #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
+    pub(crate) resolve: Vec<String>,
 
     /// Use IPv4 only
     #[arg(long)]
@@ -200,17 +217,49 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// Do not check the server's certificate (not supported by this version)
+    /// Trust the certificates of --cacert alone
+    #[arg(long, requires = "cacert")]
+    pub(crate) cacert_only: bool,
+
+    /// Accept any certificate: whoever is on the way can read and change everything
     #[arg(long)]
     pub(crate) insecure: bool,
 
-    /// Client certificate (not supported by this version)
+    /// Client certificate, as PEM; the key may be in the same file
     #[arg(long, value_name = "FILE")]
     pub(crate) cert: Option<PathBuf>,
 
-    /// Key of the client certificate (not supported by this version)
-    #[arg(long, value_name = "FILE")]
+    /// Key of the client certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+
+    /// Public key that the server has to have, repeatable; in addition to a trusted certificate
+    #[arg(long, value_name = "sha256//BASE64")]
+    pub(crate) pinned_key: Vec<String>,
+
+    /// Version of HTTP: `auto` takes HTTP/2 where an https server offers it
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t = Http::One)]
+    pub(crate) http: Http,
+
+    /// Redirects that one request follows, at most
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) max_redirects: u16,
+
+    /// Follow redirects from https to http too: whoever is on the way can read and change what comes
+    #[arg(long)]
+    pub(crate) insecure_redirects: bool,
+
+    /// What to say in User-Agent [default: bytehaul and its version]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) user_agent: Option<String>,
+
+    /// File with users and passwords of hosts [default: the one that NETRC names, or .netrc in the home directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) netrc_file: Option<PathBuf>,
+
+    /// Do not read .netrc
+    #[arg(long, conflicts_with = "netrc_file")]
+    pub(crate) no_netrc: bool,
 }
 
 /// What is shown.
@@ -236,6 +285,18 @@ pub(crate) enum Allocation {
     None,
     /// The space is reserved first, so a full disk is found before the first byte
     Prealloc,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Http {
+    /// HTTP/1.1, the fastest for one file over many connections
+    #[value(name = "1.1")]
+    One,
+    /// HTTP/2 only; over http it has to be known that the server speaks it
+    #[value(name = "2")]
+    Two,
+    /// HTTP/2 where the server offers it, HTTP/1.1 elsewhere
+    Auto,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -308,6 +369,12 @@ mod tests {
             "--dns-server 1.1.1.1 --dns-server [::1]:53 --no-ipv6 http://h/",
             "--cacert f --insecure --cert f --key f http://h/",
             "--mirror http://a/ --mirror http://b/ http://h/",
+            "--metalink f --no-metalink",
+            "--dns-server tls://1.1.1.1 --dns-server https://dns.google/dns-query http://h/",
+            "--resolve h:80:127.0.0.1 --cacert f --cacert-only --pinned-key sha256//x http://h/",
+            "--http auto --max-redirects 0 --insecure-redirects --user-agent x http://h/",
+            "--netrc-file f --max-retry-after 1m http://h/",
+            "--no-netrc --cert f http://h/",
             "--json -q http://h/",
             "-vv http://h/",
         ] {
@@ -337,6 +404,10 @@ mod tests {
             "--connect-timeout 0s http://h/",
             "--no-such-option http://h/",
             "-q -v http://h/",
+            "--key f http://h/",
+            "--cacert-only http://h/",
+            "--no-netrc --netrc-file f http://h/",
+            "--http 3 http://h/",
         ] {
             assert!(get(line).is_err(), "{line}");
         }
