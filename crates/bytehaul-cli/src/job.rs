@@ -1,19 +1,18 @@
 //! From arguments as typed to what is to be done: every argument is checked here, before anything is tried.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytehaul::{
-    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation, Overwrite,
-    SafeUrl,
+    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation, FollowMetalink,
+    Mirror, Overwrite, SafeUrl,
 };
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::args::{Allocation, GetArgs, NetworkArgs, TransferArgs};
+use crate::args::{Allocation, GetArgs};
 use crate::input;
-use crate::proxy::ProxyVariables;
+use crate::network;
 use crate::usage::UsageError;
 use crate::values::Connections;
 
@@ -25,7 +24,6 @@ pub(crate) struct Plan {
     /// Files at once.
     pub(crate) at_once: usize,
     pub(crate) destination: Destination,
-    pub(crate) proxies: ProxyVariables,
 }
 
 /// One file.
@@ -47,14 +45,13 @@ pub(crate) fn resolve(
     args: GetArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Plan, UsageError> {
-    refuse_what_is_not_built(&args)?;
     let template = template(&args)?;
-    let proxies = ProxyVariables::read(variable, args.network.no_proxy.as_deref());
     let urls = all_urls(args.urls, args.input_file.as_deref())?;
     check_single(
         urls.len(),
         args.output.as_deref(),
         template.checksum.as_ref(),
+        &template.mirrors,
     )?;
     let destination = match args.output.as_deref() {
         Some(path) if path == Path::new("-") => Destination::Stdout,
@@ -67,32 +64,18 @@ pub(crate) fn resolve(
     }
     let mut jobs = Vec::with_capacity(urls.len());
     for url in urls {
-        jobs.push(job(url, &template, &proxies)?);
+        jobs.push(job(url, &template)?);
     }
-    let downloader = downloader(&args.network, &args.transfer)?;
+    let mut downloader = Downloader::builder().network(network::settings(&args.network)?);
+    if let Some(rate) = args.transfer.limit_rate {
+        downloader = downloader.max_download_speed(rate.0);
+    }
     Ok(Plan {
         downloader,
         jobs,
         at_once: usize::from(args.jobs),
         destination,
-        proxies,
     })
-}
-
-/// Names the first thing that parses but is not built, so that it is never ignored in silence.
-fn refuse_what_is_not_built(args: &GetArgs) -> Result<(), UsageError> {
-    let network = &args.network;
-    let used = [
-        ("--proxy", network.proxy.is_some()),
-        ("--insecure", network.insecure),
-        ("--cert", network.cert.is_some()),
-        ("--key", network.key.is_some()),
-        ("--mirror", !args.mirror.is_empty()),
-    ];
-    match used.into_iter().find(|(_, used)| *used) {
-        Some((option, _)) => Err(UsageError::unsupported(option)),
-        None => Ok(()),
-    }
 }
 
 /// What all files of the command have in common; only the URL is missing.
@@ -118,6 +101,15 @@ fn template(args: &GetArgs) -> Result<DownloadSpec, UsageError> {
     };
     spec.max_retries = args.transfer.retries;
     spec.retry_base_delay = args.transfer.retry_delay.0;
+    spec.max_retry_after = args.transfer.max_retry_after.0;
+    spec.mirrors = args
+        .mirror
+        .iter()
+        .map(|url| http_url(url).map(|_| Mirror::from(url.as_str())))
+        .collect::<Result<_, _>>()?;
+    if args.no_metalink {
+        spec.follow_metalink = FollowMetalink::Off;
+    }
     spec.checksum = args
         .transfer
         .checksum
@@ -185,6 +177,7 @@ fn check_single(
     files: usize,
     output: Option<&Path>,
     checksum: Option<&Checksum>,
+    mirrors: &[Mirror],
 ) -> Result<(), UsageError> {
     if files > 1 && output.is_some() {
         return Err(UsageError::new(format!(
@@ -197,21 +190,17 @@ fn check_single(
             "--checksum is that of one file, and there are {files} URLs"
         )));
     }
+    if files > 1 && !mirrors.is_empty() {
+        return Err(UsageError::new(format!(
+            "--mirror is a source of one file, and there are {files} URLs"
+        )));
+    }
     Ok(())
 }
 
-fn job(url: String, template: &DownloadSpec, proxies: &ProxyVariables) -> Result<Job, UsageError> {
+fn job(url: String, template: &DownloadSpec) -> Result<Job, UsageError> {
     let parsed = http_url(&url)?;
     let shown = SafeUrl::from(&parsed).to_string();
-    if let Some(variable) = proxies.covering(&parsed) {
-        let host = parsed.host_str().unwrap_or_default();
-        return Err(UsageError::new(format!(
-            "{variable} asks for a proxy to {shown}, and proxies are not supported by this version"
-        ))
-        .hint(format!(
-            "connect directly with --no-proxy {host}, or unset {variable}"
-        )));
-    }
     let mut spec = template.clone();
     spec.url = url;
     match spec.validate() {
@@ -257,48 +246,6 @@ fn presentable(text: &str) -> String {
     format!("{scheme}{rest}").escape_debug().to_string()
 }
 
-fn downloader(
-    network: &NetworkArgs,
-    transfer: &TransferArgs,
-) -> Result<DownloaderBuilder, UsageError> {
-    let mut builder = Downloader::builder()
-        .connect_timeout(network.connect_timeout.0)
-        .read_timeout(network.read_timeout.0)
-        .enable_ipv6(!network.no_ipv6);
-    if let Some(rate) = transfer.limit_rate {
-        builder = builder.max_download_speed(rate.0);
-    }
-    if !network.dns_server.is_empty() {
-        let servers: Result<Vec<_>, _> = network
-            .dns_server
-            .iter()
-            .map(|text| dns_server(text))
-            .collect();
-        builder = builder.dns_servers(servers?);
-    }
-    if let Some(file) = &network.cacert {
-        let pem = std::fs::read(file).map_err(|error| {
-            UsageError::new(format!(
-                "read certificates from {}: {error}",
-                file.display()
-            ))
-        })?;
-        builder = builder.add_root_certificates(pem);
-    }
-    Ok(builder)
-}
-
-fn dns_server(text: &str) -> Result<SocketAddr, UsageError> {
-    let address = text.parse().or_else(|_| {
-        text.parse::<IpAddr>()
-            .map(|ip| SocketAddr::new(ip, DNS_PORT))
-    });
-    address.map_err(|_| {
-        UsageError::new(format!("'{text}' is not the address of a name server"))
-            .hint("write IP or IP:PORT, and [IP]:PORT for IPv6")
-    })
-}
-
 /// The name of a file as a bar or a line shows it.
 pub(crate) fn short_name<'a>(path: Option<&'a Path>, url: &'a str) -> &'a str {
     let from_path = path.and_then(Path::file_name).and_then(OsStr::to_str);
@@ -310,7 +257,6 @@ pub(crate) fn short_name<'a>(path: Option<&'a Path>, url: &'a str) -> &'a str {
     from_path.or_else(from_url).unwrap_or(url)
 }
 
-const DNS_PORT: u16 = 53;
 /// Schemes of protocols that later versions bring.
 const LATER_SCHEMES: [&str; 5] = ["s3", "az", "oss", "tus+http", "tus+https"];
 

@@ -133,13 +133,12 @@ fn wrong_arguments_are_named() {
     check(&["-H", "a b: c", "http://h/"], "is not a header name");
     check(&["-H", ": c", "http://h/"], "is not a header name");
     check(&["-H", "a: c\r\nd: e", "http://h/"], "control character");
+    check(&["--resolve", "h", "http://h/"], "its addresses");
+    check(&["--cert", "/no/such/file", "http://h/"], "/no/such/file");
+    check(&["--mirror", "ftp://m/", "http://h/"], "has the scheme 'ftp'");
     check(
-        &["--dns-server", "one.one.one.one", "http://h/"],
-        "name server",
-    );
-    check(
-        &["--dns-server", "1.1.1.1:99999", "http://h/"],
-        "name server",
+        &["--mirror", "http://m/", "http://h/1", "http://h/2"],
+        "--mirror is a source of one file, and there are 2 URLs",
     );
     check(&["--cacert", "/no/such/file", "http://h/"], "/no/such/file");
     check(&["-i", "/no/such/file"], "/no/such/file");
@@ -157,28 +156,6 @@ fn a_checksum_is_that_of_one_file() {
 }
 
 #[test]
-fn what_is_not_built_is_refused_by_name() {
-    for (option, value) in [
-        ("--proxy", Some("http://u:secret@p:1")),
-        ("--insecure", None),
-        ("--cert", Some("c")),
-        ("--key", Some("k")),
-        ("--mirror", Some("http://m/")),
-    ] {
-        let words: Vec<&str> = [option]
-            .into_iter()
-            .chain(value)
-            .chain(["http://h/"])
-            .collect();
-        let error = plan(&words).unwrap_err();
-        assert_eq!(
-            error,
-            format!("bytehaul: {option} is not supported by this version\n")
-        );
-    }
-}
-
-#[test]
 fn no_secret_is_repeated() {
     for words in [
         &["http://u:topsecret@h:99999/"][..],
@@ -193,30 +170,6 @@ fn no_secret_is_repeated() {
     }
     let plan = plan(&["http://u:topsecret@h/f", "-H", "Authorization: topsecret"]).unwrap();
     assert!(!format!("{plan:?}").contains("topsecret"), "{plan:?}");
-}
-
-#[test]
-fn a_proxy_of_the_environment_is_not_passed_by() {
-    let environment = [("http_proxy", "http://u:topsecret@p:1")];
-    let error = plan_with(&["http://h/f"], &environment).unwrap_err();
-    assert!(
-        error.contains("http_proxy") && error.contains("hint: connect directly with --no-proxy h"),
-        "{error}"
-    );
-    assert!(!error.contains("topsecret"));
-    assert!(plan_with(&["https://h/f"], &environment).is_ok());
-    assert!(plan_with(&["http://h/f", "--no-proxy", "h"], &environment).is_ok());
-}
-
-#[test]
-fn name_servers() {
-    let check = |text: &str, expected: &str| {
-        assert_eq!(dns_server(text).unwrap(), expected.parse().unwrap());
-    };
-    check("1.1.1.1", "1.1.1.1:53");
-    check("1.1.1.1:5353", "1.1.1.1:5353");
-    check("::1", "[::1]:53");
-    check("[::1]:54", "[::1]:54");
 }
 
 #[test]

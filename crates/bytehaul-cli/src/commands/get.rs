@@ -6,14 +6,12 @@ use std::time::Duration;
 use bytehaul::{DownloadError, DownloadHandle, Downloader, Outcome};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
-use url::Url;
 
 use crate::commands::{stream, tick, ticks};
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
 use crate::job::{Destination, Job, Plan, short_name};
 use crate::output::{File, Kept, Output, to_stderr};
-use crate::proxy::ProxyVariables;
 use crate::signals::Signals;
 
 /// Carries out a plan.
@@ -25,7 +23,7 @@ pub(crate) async fn run(plan: Plan, output: Output, mut signals: Signals) -> Exi
             return error.kind().into();
         }
     };
-    let mut run = Run::new(downloader, plan.jobs, plan.proxies, output);
+    let mut run = Run::new(downloader, plan.jobs, output);
     match plan.destination {
         Destination::Stdout => {
             stream::run(
@@ -64,7 +62,6 @@ struct Run {
     running: BTreeMap<usize, DownloadHandle>,
     ends: JoinSet<(usize, Result<Outcome, DownloadError>)>,
     failures: BTreeMap<usize, Exit>,
-    proxies: ProxyVariables,
     output: Output,
 }
 
@@ -72,8 +69,7 @@ impl Run {
     fn new(
         downloader: Downloader,
         jobs: Vec<Job>,
-        proxies: ProxyVariables,
-        output: Output,
+            output: Output,
     ) -> Self {
         Self {
             downloader,
@@ -82,7 +78,6 @@ impl Run {
             running: BTreeMap::new(),
             ends: JoinSet::new(),
             failures: BTreeMap::new(),
-            proxies,
             output,
         }
     }
@@ -143,7 +138,7 @@ impl Run {
         match result {
             Ok(outcome) => {
                 self.output.completed(file, &outcome);
-                for warning in warnings(file, &outcome, &self.proxies) {
+                for warning in warnings(file, &outcome) {
                     self.output.warning(&warning);
                 }
             }
@@ -258,19 +253,12 @@ async fn written(output: &mut Output, signals: &mut Signals) -> Result<(), Elaps
 }
 
 /// What a user would want to know of a file though it is complete.
-fn warnings(file: File<'_>, outcome: &Outcome, proxies: &ProxyVariables) -> Vec<String> {
+fn warnings(file: File<'_>, outcome: &Outcome) -> Vec<String> {
     let mut warnings = Vec::new();
     if !outcome.length_verified {
         warnings.push(format!(
             "{} announced no length, so a truncation could not be noticed",
             file.url
-        ));
-    }
-    let redirected = Url::parse(&outcome.url.to_string()).ok();
-    if let Some(variable) = redirected.as_ref().and_then(|url| proxies.covering(url)) {
-        warnings.push(format!(
-            "{} led to {}, which was fetched without the proxy of {variable}: proxies are not supported by this version",
-            file.url, outcome.url
         ));
     }
     warnings

@@ -27,11 +27,15 @@ fn wrong_arguments_try_nothing() {
         (&["-i", "no-such-file"], &["no-such-file"]),
         (&["--cacert", "no-such-file", &url], &["no-such-file"]),
         (
-            &["--proxy", "http://127.0.0.1:1", &url],
-            &["--proxy", "not supported"],
+            &["--proxy", "gopher://u:topsecret@127.0.0.1:1", &url],
+            &["proxy", "gopher"],
         ),
-        (&["--mirror", &url, &url], &["--mirror", "not supported"]),
-        (&["--insecure", &url], &["--insecure", "not supported"]),
+        (&["--mirror", "ftp://m/f", &url], &["ftp"]),
+        (&["--mirror", &url, &url, &url], &["--mirror", "2 URLs"]),
+        (&["--cert", "no-such-file", &url], &["no-such-file"]),
+        (&["--pinned-key", "sha256//short", &url], &["short"]),
+        (&["--dns-server", "one two", &url], &["one two"]),
+        (&["--resolve", "nothing", &url], &["nothing"]),
         (&["--no-such-option", &url], &["--no-such-option"]),
         (&[&url, "ftp://h/f"], &["ftp"]),
     ] {
@@ -47,52 +51,6 @@ fn a_certificate_file_without_certificates_is_a_wrong_argument() {
     fs::write(scene.path("pem"), "nothing of the kind").unwrap();
     scene.fails(&["--cacert", "pem", &scene.url()], 2, &["certificate"]);
     assert_eq!(scene.server.connections(), 0);
-}
-
-#[test]
-fn a_proxy_of_the_environment_is_not_passed_by() {
-    let scene = Scene::with(Object::random(1, 1000));
-    let mut command = super::support::bytehaul();
-    command
-        .current_dir(scene.dir())
-        .env("http_proxy", "http://u:topsecret@127.0.0.1:1")
-        .args(["get", &scene.url()]);
-    let finished = bytehaul_testkit::process::Process::new(command)
-        .run()
-        .unwrap();
-    super::support::check_failure(&finished, 2, &["http_proxy", "--no-proxy 127.0.0.1"]);
-    assert!(!finished.err().contains("topsecret"));
-    assert_eq!(scene.server.connections(), 0);
-}
-
-#[test]
-fn a_redirect_past_a_proxy_is_told() {
-    let scene = Scene::with(Object::random(1, 1000));
-    scene
-        .server
-        .redirect("/from", scene.server.url_on("localhost", "/f.bin"));
-    let mut command = super::support::bytehaul();
-    command
-        .current_dir(scene.dir())
-        .env("http_proxy", "http://127.0.0.1:1")
-        .env("NO_PROXY", "127.0.0.1");
-    command.args(["get", "-o", "out", &scene.server.url("/from")]);
-    let finished = bytehaul_testkit::process::Process::new(command)
-        .run()
-        .unwrap();
-    assert_eq!(finished.code(), Some(0), "{}", finished.err());
-    let warnings: Vec<_> = finished
-        .err()
-        .lines()
-        .filter(|line| line.starts_with("warning: "))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(warnings.len(), 1, "{}", finished.err());
-    assert!(
-        warnings[0].contains("localhost") && warnings[0].contains("http_proxy"),
-        "{}",
-        warnings[0]
-    );
 }
 
 #[test]
