@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use bytehaul::{
-    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation, FollowMetalink,
-    Mirror, Overwrite, SafeUrl,
+    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation,
+    FollowMetalink, Mirror, Overwrite, SafeUrl,
 };
 use http::{HeaderName, HeaderValue};
 use url::Url;
@@ -45,7 +45,7 @@ pub(crate) fn resolve(
     args: GetArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Plan, UsageError> {
-    let template = template(&args)?;
+    let template = template(&args, variable(BEARER))?;
     let urls = all_urls(args.urls, args.input_file.as_deref())?;
     check_single(
         urls.len(),
@@ -79,7 +79,7 @@ pub(crate) fn resolve(
 }
 
 /// What all files of the command have in common; only the URL is missing.
-fn template(args: &GetArgs) -> Result<DownloadSpec, UsageError> {
+fn template(args: &GetArgs, token: Option<String>) -> Result<DownloadSpec, UsageError> {
     let mut spec = DownloadSpec::new(String::new());
     spec.output_path = args.output.as_deref().map(|path| target(path, &args.dir));
     spec.output_dir = args.dir.clone();
@@ -122,7 +122,22 @@ fn template(args: &GetArgs) -> Result<DownloadSpec, UsageError> {
         .iter()
         .map(|text| header(text))
         .collect::<Result<_, _>>()?;
+    let named = |(name, _): &(String, String)| name.eq_ignore_ascii_case("authorization");
+    if let Some(token) = token.filter(|_| !spec.headers.iter().any(named)) {
+        spec.headers.push(bearer(token.trim())?);
+    }
     Ok(spec)
+}
+
+/// The header for a token of the environment.
+fn bearer(token: &str) -> Result<(String, String), UsageError> {
+    let value = format!("Bearer {token}");
+    if token.is_empty() || HeaderValue::from_str(&value).is_err() {
+        return Err(UsageError::new(format!(
+            "{BEARER} holds no token that can be sent"
+        )));
+    }
+    Ok(("Authorization".to_owned(), value))
 }
 
 /// The target of `-o`; a relative one lies in the directory of `-d`, as curl and aria2 have it.
@@ -257,6 +272,8 @@ pub(crate) fn short_name<'a>(path: Option<&'a Path>, url: &'a str) -> &'a str {
     from_path.or_else(from_url).unwrap_or(url)
 }
 
+/// The variable with a token: an argument would be seen by everybody on this machine.
+const BEARER: &str = "BYTEHAUL_BEARER";
 /// Schemes of protocols that later versions bring.
 const LATER_SCHEMES: [&str; 5] = ["s3", "az", "oss", "tus+http", "tus+https"];
 

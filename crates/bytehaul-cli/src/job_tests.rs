@@ -135,7 +135,10 @@ fn wrong_arguments_are_named() {
     check(&["-H", "a: c\r\nd: e", "http://h/"], "control character");
     check(&["--resolve", "h", "http://h/"], "its addresses");
     check(&["--cert", "/no/such/file", "http://h/"], "/no/such/file");
-    check(&["--mirror", "ftp://m/", "http://h/"], "has the scheme 'ftp'");
+    check(
+        &["--mirror", "ftp://m/", "http://h/"],
+        "has the scheme 'ftp'",
+    );
     check(
         &["--mirror", "http://m/", "http://h/1", "http://h/2"],
         "--mirror is a source of one file, and there are 2 URLs",
@@ -170,6 +173,28 @@ fn no_secret_is_repeated() {
     }
     let plan = plan(&["http://u:topsecret@h/f", "-H", "Authorization: topsecret"]).unwrap();
     assert!(!format!("{plan:?}").contains("topsecret"), "{plan:?}");
+}
+
+#[test]
+fn a_token_of_the_environment_is_sent_unless_a_header_says_otherwise() {
+    let headers = |words: &[&str], token: &str| {
+        plan_with(words, &[("BYTEHAUL_BEARER", token)])
+            .map(|mut plan| plan.jobs.remove(0).spec.headers)
+    };
+    let one = |value: &str| Ok(vec![("Authorization".to_owned(), value.to_owned())]);
+    assert_eq!(
+        headers(&["http://h/"], "topsecret\n"),
+        one("Bearer topsecret")
+    );
+    let own = ["-H", "Authorization: Basic eA==", "http://h/"];
+    assert_eq!(headers(&own, "topsecret"), one("Basic eA=="));
+    for wrong in ["", "top\nsecret"] {
+        let error = headers(&["http://h/"], wrong).unwrap_err();
+        assert!(
+            error.contains("BYTEHAUL_BEARER") && !error.contains("secret"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

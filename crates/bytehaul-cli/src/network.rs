@@ -57,9 +57,8 @@ fn trust(mut network: Network, args: &NetworkArgs) -> Result<Network, UsageError
 }
 
 fn read(what: &str, file: &Path) -> Result<Vec<u8>, UsageError> {
-    std::fs::read(file).map_err(|error| {
-        UsageError::new(format!("read {what} from {}: {error}", file.display()))
-    })
+    std::fs::read(file)
+        .map_err(|error| UsageError::new(format!("read {what} from {}: {error}", file.display())))
 }
 
 /// Reads `HOST:ADDR[,ADDR]`; the host ends at the first colon.
@@ -89,8 +88,19 @@ mod tests {
         };
         check("h:127.0.0.1", "h", &["127.0.0.1"]);
         check("h:::1", "h", &["::1"]);
-        check("h.example:[::1],10.0.0.1", "h.example", &["::1", "10.0.0.1"]);
-        for wrong in ["h", "h:", ":127.0.0.1", "h:localhost", "h:80:127.0.0.1", "h:127.0.0.1,"] {
+        check(
+            "h.example:[::1],10.0.0.1",
+            "h.example",
+            &["::1", "10.0.0.1"],
+        );
+        for wrong in [
+            "h",
+            "h:",
+            ":127.0.0.1",
+            "h:localhost",
+            "h:80:127.0.0.1",
+            "h:127.0.0.1,",
+        ] {
             assert!(pinned(wrong).is_err(), "{wrong}");
         }
     }

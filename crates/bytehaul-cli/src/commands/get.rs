@@ -66,11 +66,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(
-        downloader: Downloader,
-        jobs: Vec<Job>,
-            output: Output,
-    ) -> Self {
+    fn new(downloader: Downloader, jobs: Vec<Job>, output: Output) -> Self {
         Self {
             downloader,
             jobs,

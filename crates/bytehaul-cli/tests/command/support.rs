@@ -100,6 +100,7 @@ pub(crate) fn bytehaul() -> Command {
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
+    command.env_remove("BYTEHAUL_BEARER").env_remove("NETRC");
     command
 }
 
