@@ -206,7 +206,7 @@ pub(crate) struct NetworkArgs {
     pub(crate) dns_server: Vec<String>,
 
     /// Address of a host in place of what DNS says, repeatable
-    #[arg(long, value_name = "HOST:PORT:ADDR[,ADDR]")]
+    #[arg(long, value_name = "HOST:ADDR[,ADDR]")]
     pub(crate) resolve: Vec<String>,
 
     /// Use IPv4 only
@@ -371,7 +371,7 @@ mod tests {
             "--mirror http://a/ --mirror http://b/ http://h/",
             "--metalink f --no-metalink",
             "--dns-server tls://1.1.1.1 --dns-server https://dns.google/dns-query http://h/",
-            "--resolve h:80:127.0.0.1 --cacert f --cacert-only --pinned-key sha256//x http://h/",
+            "--resolve h:127.0.0.1 --cacert f --cacert-only --pinned-key sha256//x http://h/",
             "--http auto --max-redirects 0 --insecure-redirects --user-agent x http://h/",
             "--netrc-file f --max-retry-after 1m http://h/",
             "--no-netrc --cert f http://h/",

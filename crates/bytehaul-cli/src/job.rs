@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use bytehaul::{
-    Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation,
+    Auth, Checksum, DownloadSpec, Downloader, DownloaderBuilder, ErrorKind, FileAllocation,
     FollowMetalink, Mirror, Overwrite, SafeUrl,
 };
 use http::{HeaderName, HeaderValue};
@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::args::{Allocation, GetArgs};
 use crate::input;
+use crate::metalink;
 use crate::network;
 use crate::usage::UsageError;
 use crate::values::Connections;
@@ -46,9 +47,10 @@ pub(crate) fn resolve(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Plan, UsageError> {
     let template = template(&args, variable(BEARER))?;
-    let urls = all_urls(args.urls, args.input_file.as_deref())?;
+    let listed = metalink::read(&args.metalink, &args.dir)?;
+    let urls = all_urls(args.urls, args.input_file.as_deref(), &listed)?;
     check_single(
-        urls.len(),
+        urls.len() + listed.len(),
         args.output.as_deref(),
         template.checksum.as_ref(),
         &template.mirrors,
@@ -62,9 +64,12 @@ pub(crate) fn resolve(
             "'-o -' and --json would both write to stdout",
         ));
     }
-    let mut jobs = Vec::with_capacity(urls.len());
+    let mut jobs = Vec::with_capacity(urls.len() + listed.len());
     for url in urls {
         jobs.push(job(url, &template)?);
+    }
+    for file in listed {
+        jobs.push(listed_job(file, &template)?);
     }
     let mut downloader = Downloader::builder().network(network::settings(&args.network)?);
     if let Some(rate) = args.transfer.limit_rate {
@@ -122,22 +127,18 @@ fn template(args: &GetArgs, token: Option<String>) -> Result<DownloadSpec, Usage
         .iter()
         .map(|text| header(text))
         .collect::<Result<_, _>>()?;
-    let named = |(name, _): &(String, String)| name.eq_ignore_ascii_case("authorization");
-    if let Some(token) = token.filter(|_| !spec.headers.iter().any(named)) {
-        spec.headers.push(bearer(token.trim())?);
-    }
+    spec.auth = token.map(|token| bearer(token.trim())).transpose()?;
     Ok(spec)
 }
 
-/// The header for a token of the environment.
-fn bearer(token: &str) -> Result<(String, String), UsageError> {
-    let value = format!("Bearer {token}");
-    if token.is_empty() || HeaderValue::from_str(&value).is_err() {
+/// A token of the environment.
+fn bearer(token: &str) -> Result<Auth, UsageError> {
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(UsageError::new(format!(
             "{BEARER} holds no token that can be sent"
         )));
     }
-    Ok(("Authorization".to_owned(), value))
+    Ok(Auth::bearer(token))
 }
 
 /// The target of `-o`; a relative one lies in the directory of `-d`, as curl and aria2 have it.
@@ -176,12 +177,16 @@ fn header(text: &str) -> Result<(String, String), UsageError> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-fn all_urls(typed: Vec<String>, input_file: Option<&Path>) -> Result<Vec<String>, UsageError> {
+fn all_urls(
+    typed: Vec<String>,
+    input_file: Option<&Path>,
+    listed: &[DownloadSpec],
+) -> Result<Vec<String>, UsageError> {
     let mut urls = typed;
     if let Some(file) = input_file {
         urls.extend(input::read(file)?);
     }
-    if urls.is_empty() {
+    if urls.is_empty() && listed.is_empty() {
         return Err(UsageError::new("there is no URL").hint("name one, or a file of them with -i"));
     }
     Ok(urls)
@@ -218,6 +223,25 @@ fn job(url: String, template: &DownloadSpec) -> Result<Job, UsageError> {
     let shown = SafeUrl::from(&parsed).to_string();
     let mut spec = template.clone();
     spec.url = url;
+    checked(shown, spec)
+}
+
+/// A file of a Metalink file: its sources are that file's, so neither headers nor a token are meant for them.
+fn listed_job(file: DownloadSpec, template: &DownloadSpec) -> Result<Job, UsageError> {
+    let shown = SafeUrl::from(&http_url(&file.url)?).to_string();
+    let mut spec = template.clone();
+    spec.headers.clear();
+    spec.auth = None;
+    spec.output_path = spec.output_path.or(file.output_path);
+    spec.checksum = spec.checksum.or(file.checksum);
+    spec.piece_hashes = file.piece_hashes;
+    spec.expected_size = file.expected_size;
+    spec.url = file.url;
+    spec.mirrors.extend(file.mirrors);
+    checked(shown, spec)
+}
+
+fn checked(shown: String, spec: DownloadSpec) -> Result<Job, UsageError> {
     match spec.validate() {
         Err(error) if error.kind() == ErrorKind::Parameter => {
             Err(UsageError::new(error.to_string()))

@@ -176,20 +176,14 @@ fn no_secret_is_repeated() {
 }
 
 #[test]
-fn a_token_of_the_environment_is_sent_unless_a_header_says_otherwise() {
-    let headers = |words: &[&str], token: &str| {
-        plan_with(words, &[("BYTEHAUL_BEARER", token)])
-            .map(|mut plan| plan.jobs.remove(0).spec.headers)
+fn a_token_of_the_environment_is_taken() {
+    let auth = |token: &str| {
+        let plan = plan_with(&["http://h/"], &[("BYTEHAUL_BEARER", token)]);
+        plan.map(|mut plan| plan.jobs.remove(0).spec.auth)
     };
-    let one = |value: &str| Ok(vec![("Authorization".to_owned(), value.to_owned())]);
-    assert_eq!(
-        headers(&["http://h/"], "topsecret\n"),
-        one("Bearer topsecret")
-    );
-    let own = ["-H", "Authorization: Basic eA==", "http://h/"];
-    assert_eq!(headers(&own, "topsecret"), one("Basic eA=="));
+    assert!(auth("topsecret\n") == Ok(Some(Auth::bearer("topsecret"))));
     for wrong in ["", "top\nsecret"] {
-        let error = headers(&["http://h/"], wrong).unwrap_err();
+        let error = auth(wrong).unwrap_err();
         assert!(
             error.contains("BYTEHAUL_BEARER") && !error.contains("secret"),
             "{error}"
@@ -205,6 +199,42 @@ fn lists_of_urls_follow_the_typed_ones() {
     let plan = plan(&["http://h/1", "-i", list.to_str().unwrap()]).unwrap();
     let urls: Vec<_> = plan.jobs.iter().map(|job| job.url.as_str()).collect();
     assert_eq!(urls, ["http://h/1", "http://h/2", "http://h/3"]);
+}
+
+#[test]
+fn a_metalink_lists_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("list.meta4");
+    std::fs::write(
+        &file,
+        r#"<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="sub/a.bin"><size>5</size>
+        <url priority="2">http://b/a</url><url priority="1">http://a/a</url></file></metalink>"#,
+    )
+    .unwrap();
+    let (file, target) = (file.to_str().unwrap(), dir.path().to_str().unwrap());
+    let words = ["-d", target, "--metalink", file, "-H", "A: b", "http://h/1"];
+    let mut plan = plan(&words).unwrap();
+    let listed = plan.jobs.remove(1).spec;
+    assert_eq!(
+        (listed.url.as_str(), listed.mirrors.len()),
+        ("http://a/a", 1)
+    );
+    assert_eq!(listed.expected_size, Some(5));
+    assert_eq!(listed.output_path, Some(dir.path().join("sub/a.bin")));
+    assert!(listed.headers.is_empty(), "they are for the typed URLs");
+    assert!(dir.path().join("sub").is_dir());
+    assert_eq!(plan.jobs.remove(0).spec.headers.len(), 1);
+    assert!(
+        self::plan(&["--metalink", "/no/such/file"])
+            .unwrap_err()
+            .contains("/no/such/file")
+    );
+    std::fs::write(file, "<metalink").unwrap();
+    assert!(
+        self::plan(&["--metalink", file])
+            .unwrap_err()
+            .contains("line 1")
+    );
 }
 
 #[test]

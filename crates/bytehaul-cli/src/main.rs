@@ -9,6 +9,7 @@ mod failure;
 mod input;
 mod job;
 mod logging;
+mod metalink;
 mod network;
 mod output;
 mod panics;

@@ -1,11 +1,11 @@
 //! From the options of the network to the library's settings: the files that they name are read here.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use bytehaul::Network;
+use bytehaul::{HttpVersion, Netrc, Network};
 
-use crate::args::NetworkArgs;
+use crate::args::{Http, NetworkArgs};
 use crate::usage::UsageError;
 
 /// The settings that the options ask for. What the library checks by itself is left to it.
@@ -16,7 +16,17 @@ pub(crate) fn settings(args: &NetworkArgs) -> Result<Network, UsageError> {
         .enable_ipv6(!args.no_ipv6)
         .max_redirects(args.max_redirects.into())
         .danger_follow_https_to_http(args.insecure_redirects)
-        .danger_accept_invalid_certificates(args.insecure);
+        .danger_accept_invalid_certificates(args.insecure)
+        .http_version(match args.http {
+            Http::One => HttpVersion::Http1,
+            Http::Two => HttpVersion::Http2,
+            Http::Auto => HttpVersion::Auto,
+        })
+        .netrc(match &args.netrc_file {
+            _ if args.no_netrc => Netrc::Off,
+            Some(file) => Netrc::File(file.clone()),
+            None => Netrc::Home,
+        });
     if let Some(proxy) = &args.proxy {
         network = network.all_proxy(proxy);
     }
@@ -61,19 +71,24 @@ fn read(what: &str, file: &Path) -> Result<Vec<u8>, UsageError> {
         .map_err(|error| UsageError::new(format!("read {what} from {}: {error}", file.display())))
 }
 
-/// Reads `HOST:ADDR[,ADDR]`; the host ends at the first colon.
-fn pinned(entry: &str) -> Result<(&str, Vec<IpAddr>), UsageError> {
+/// Reads `HOST:ADDR[,ADDR]`; the host ends at the first colon. An address without a port is for that of the URL, as 0.
+fn pinned(entry: &str) -> Result<(&str, Vec<SocketAddr>), UsageError> {
     let wrong = || {
         UsageError::new(format!("'{entry}' does not give a host its addresses"))
             .hint("write HOST:ADDR, and HOST:ADDR,ADDR for several")
     };
     let (host, list) = entry.split_once(':').ok_or_else(wrong)?;
-    let address = |text: &str| text.trim().trim_matches(['[', ']']).parse();
-    let addresses: Result<Vec<IpAddr>, _> = list.split(',').map(address).collect();
+    let addresses: Option<Vec<SocketAddr>> = list.split(',').map(address).collect();
     match addresses {
-        Ok(addresses) if !host.is_empty() => Ok((host, addresses)),
-        Ok(_) | Err(_) => Err(wrong()),
+        Some(addresses) if !host.is_empty() => Ok((host, addresses)),
+        Some(_) | None => Err(wrong()),
     }
+}
+
+fn address(text: &str) -> Option<SocketAddr> {
+    let text = text.trim();
+    let ip = || text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    text.parse().ok().or_else(|| Some((ip()?, 0).into()))
 }
 
 #[cfg(test)]
@@ -83,15 +98,16 @@ mod tests {
     #[test]
     fn hosts_get_their_addresses() {
         let check = |entry: &str, host: &str, addresses: &[&str]| {
-            let addresses: Vec<IpAddr> = addresses.iter().map(|a| a.parse().unwrap()).collect();
+            let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
             assert_eq!(pinned(entry), Ok((host, addresses)));
         };
-        check("h:127.0.0.1", "h", &["127.0.0.1"]);
-        check("h:::1", "h", &["::1"]);
+        check("h:127.0.0.1", "h", &["127.0.0.1:0"]);
+        check("h:127.0.0.1:8443", "h", &["127.0.0.1:8443"]);
+        check("h:::1", "h", &["[::1]:0"]);
         check(
-            "h.example:[::1],10.0.0.1",
+            "h.example:[::1]:80,10.0.0.1",
             "h.example",
-            &["::1", "10.0.0.1"],
+            &["[::1]:80", "10.0.0.1:0"],
         );
         for wrong in [
             "h",
