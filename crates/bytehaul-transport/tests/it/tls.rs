@@ -229,6 +229,19 @@ async fn a_body_until_close_needs_its_notice() {
     );
 }
 
+/// What was announced has come: how the connection ends after that says nothing about it.
+#[tokio::test]
+async fn a_sized_body_needs_no_notice() {
+    let (response, body) = sized(100_000);
+    let server = TlsServer::start(response, End::Cut, rustls::ALL_VERSIONS).await;
+    let client = server.client();
+    for connections in 1..4 {
+        let mut response = get(&client, server.url("localhost")).await.unwrap();
+        assert!(read_all(response.body_mut(), 30_000).await.unwrap() == body);
+        assert_eq!(server.connections.load(Ordering::SeqCst), connections);
+    }
+}
+
 #[tokio::test]
 async fn a_sized_body_that_is_cut() {
     let response = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc".to_vec();

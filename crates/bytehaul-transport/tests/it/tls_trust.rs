@@ -1,5 +1,6 @@
 //! Which servers are trusted: by authority, date, name, pin and version, and what is said of the others.
 
+use std::process::Command;
 use std::sync::Arc;
 
 use bytehaul_testkit::pki::{Authority, Certificate};
@@ -299,4 +300,58 @@ async fn a_client_that_checks_nothing_says_so_once() {
         1,
         "{log}"
     );
+}
+
+/// The authorities of the system are those that the environment names, which is a matter of the whole process.
+#[test]
+fn the_authorities_of_the_system_are_trusted() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "tls_trust::in_a_system_of_its_own",
+            "--include-ignored",
+        ])
+        .env("SSL_CERT_FILE", dir.path().join("system.pem"))
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(
+        child.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+#[ignore = "needs an environment of its own, and is run with it by the test above"]
+async fn in_a_system_of_its_own() {
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap();
+    let authority = Authority::new();
+    let peer = Peer::start(any(&authority.server(NAMES))).await;
+    let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+    std::fs::write(&file, junk).unwrap();
+    let error = peer
+        .ask(&client(Tls::new()), "localhost")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(
+        error
+            .to_string()
+            .starts_with("no root certificate found on this system"),
+        "{error}"
+    );
+
+    std::fs::write(&file, format!("{junk}{}{junk}", authority.pem())).unwrap();
+    let other = Authority::new();
+    for tls in [Tls::new(), Tls::new().add_roots_pem(other.pem())] {
+        peer.ask(&client(tls), "localhost").await.unwrap();
+    }
+    let error = peer
+        .ask(&client(trusting(&other)), "localhost")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls);
 }

@@ -49,6 +49,23 @@ async fn hear<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut TlsStream<S>, text
     assert!(answer == text.to_ascii_uppercase());
 }
 
+#[test]
+fn names_as_certificates_have_them() {
+    for (host, name) in [
+        ("example.com", Some("example.com")),
+        ("example.com.", Some("example.com")),
+        ("b\u{fc}cher.example", Some("xn--bcher-kva.example")),
+        ("my_host", Some("my_host")),
+        ("127.0.0.1", Some("127.0.0.1")),
+        ("[::1]", Some("::1")),
+        ("..", None),
+    ] {
+        let found = server_name(&Host::parse(host).unwrap());
+        let found = found.as_ref().map(|name| name.to_str());
+        assert_eq!(found.ok().as_deref(), name, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn the_protocol_is_what_both_have() {
     type Case = (Alpn, &'static [&'static [u8]], Option<&'static str>);
