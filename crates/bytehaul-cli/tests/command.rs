@@ -8,6 +8,7 @@ mod command {
     mod demo;
     mod many;
     mod names;
+    mod network;
     mod output;
     mod resume;
     mod stop;

@@ -33,7 +33,10 @@ fn wrong_arguments_try_nothing() {
         (&["--mirror", "ftp://m/f", &url], &["ftp"]),
         (&["--mirror", &url, &url, &url], &["--mirror", "2 URLs"]),
         (&["--cert", "no-such-file", &url], &["no-such-file"]),
-        (&["--pinned-key", "sha256//short", &url], &["public key pin"]),
+        (
+            &["--pinned-key", "sha256//short", &url],
+            &["public key pin"],
+        ),
         (&["--dns-server", "one two", &url], &["one two"]),
         (&["--resolve", "nothing", &url], &["nothing"]),
         (&["--no-such-option", &url], &["--no-such-option"]),
