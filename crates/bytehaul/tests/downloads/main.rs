@@ -5,6 +5,8 @@ mod common;
 mod control;
 #[cfg(unix)]
 mod crash;
+#[cfg(unix)]
+mod credentials;
 mod disk;
 mod evidence;
 mod identity;
@@ -13,8 +15,12 @@ mod memory;
 mod metalink;
 mod names;
 #[cfg(unix)]
+mod network;
+#[cfg(unix)]
 mod nginx;
 mod progress;
+#[cfg(unix)]
+mod proxies;
 mod publish;
 mod ranges;
 mod redirects;
