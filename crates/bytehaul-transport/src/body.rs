@@ -47,8 +47,11 @@ pub(crate) enum Source {
 #[derive(Debug)]
 enum State {
     Reading(Source),
-    /// An HTTP/2 stream is kept to its last frame: dropping it before would reset it, and servers count resets.
-    Complete(#[expect(dead_code, reason = "held for its end, never read")] Option<Box<Streamed>>),
+    /// An HTTP/2 stream is kept after its last byte: dropping it before the frame that ends it would reset it, and servers
+    /// count resets.
+    Complete(
+        #[expect(dead_code, reason = "held for its end, never read")] Option<::h2::RecvStream>,
+    ),
     Failed(ErrorKind),
 }
 
@@ -206,7 +209,7 @@ impl Body {
             Source::Direct(direct) => direct.finish(),
             Source::Framed(framed) => framed.finish(),
             Source::Streamed(streamed) => {
-                self.state = State::Complete(Some(streamed));
+                self.state = State::Complete(Some(streamed.finish()));
                 return;
             }
         };

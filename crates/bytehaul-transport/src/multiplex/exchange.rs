@@ -185,6 +185,12 @@ impl Streamed {
         Poll::Ready(Ok(read))
     }
 
+    /// Gives up the place on the connection after the last byte. The stream is to be kept for as long as the body is.
+    pub(crate) fn finish(mut self) -> RecvStream {
+        self.release();
+        self.stream
+    }
+
     fn took(&mut self, read: usize) {
         if let Some(remaining) = &mut self.remaining {
             // h2 lets no more through than the length.
@@ -192,10 +198,14 @@ impl Streamed {
         }
         self.owed += read;
         if self.owed >= RELEASE {
-            // Fails only for more than was received.
-            let _ = self.stream.flow_control().release_capacity(self.owed);
-            self.owed = 0;
+            self.release();
         }
+    }
+
+    fn release(&mut self) {
+        // Fails only for more than was received.
+        let _ = self.stream.flow_control().release_capacity(self.owed);
+        self.owed = 0;
     }
 
     fn end(&self) -> Result<usize, Error> {

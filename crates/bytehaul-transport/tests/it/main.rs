@@ -4,9 +4,13 @@ mod body;
 #[cfg(unix)]
 mod dns;
 mod failure;
+mod h2_server;
+mod http2;
 mod name_servers;
 #[cfg(unix)]
 mod nginx;
+#[cfg(unix)]
+mod nginx_h2;
 mod redirect;
 mod resolve;
 mod reuse;
