@@ -92,6 +92,11 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     pub(crate) no_metalink: bool,
 
+    /// Shell command that prints another URL or headers when the server says 401, 403 or 410; it finds the URL in
+    /// BYTEHAUL_URL
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) refresh_command: Option<String>,
+
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
 
@@ -374,7 +379,7 @@ mod tests {
             "--resolve h:127.0.0.1 --cacert f --cacert-only --pinned-key sha256//x http://h/",
             "--http auto --max-redirects 0 --insecure-redirects --user-agent x http://h/",
             "--netrc-file f --max-retry-after 1m http://h/",
-            "--no-netrc --cert f http://h/",
+            "--no-netrc --cert f --refresh-command x http://h/",
             "--json -q http://h/",
             "-vv http://h/",
         ] {

@@ -14,6 +14,7 @@ use crate::args::{Allocation, GetArgs};
 use crate::input;
 use crate::metalink;
 use crate::network;
+use crate::refresh;
 use crate::usage::UsageError;
 use crate::values::Connections;
 
@@ -66,7 +67,7 @@ pub(crate) fn resolve(
     }
     let mut jobs = Vec::with_capacity(urls.len() + listed.len());
     for url in urls {
-        jobs.push(job(url, &template)?);
+        jobs.push(job(url, &template, args.refresh_command.as_deref())?);
     }
     for file in listed {
         jobs.push(listed_job(file, &template)?);
@@ -218,10 +219,11 @@ fn check_single(
     Ok(())
 }
 
-fn job(url: String, template: &DownloadSpec) -> Result<Job, UsageError> {
+fn job(url: String, template: &DownloadSpec, refresh: Option<&str>) -> Result<Job, UsageError> {
     let parsed = http_url(&url)?;
     let shown = SafeUrl::from(&parsed).to_string();
     let mut spec = template.clone();
+    spec.refresher = refresh.map(|program| refresh::command(program.to_owned(), url.clone()));
     spec.url = url;
     checked(shown, spec)
 }

@@ -13,6 +13,7 @@ mod metalink;
 mod network;
 mod output;
 mod panics;
+mod refresh;
 mod signals;
 mod usage;
 mod values;

@@ -1,6 +1,6 @@
 //! Credentials from `.netrc`, the environment and the URL, and where they go.
 
-use bytehaul_testkit::Server;
+use bytehaul_testkit::{Behaviour, Effect, Object, Server};
 
 use super::{SECRET, Site};
 
@@ -69,4 +69,32 @@ fn a_token_goes_to_its_origin_and_no_further() {
         field(&here, "authorization").pop().flatten().as_deref(),
         Some("Basic eA==")
     );
+}
+
+#[test]
+fn a_command_gives_the_url_that_is_good_now() {
+    let server = Server::spawn_thread();
+    let site = Site::new(|setup| setup);
+    server.serve("/now", site.object.clone());
+    let gone = Object::empty().behaviour(Behaviour::new().always(Effect::status(403)));
+    server.serve("/f.bin", gone);
+    let (url, now) = (
+        server.url("/f.bin?signature=hunter2hunter2"),
+        server.url("/now"),
+    );
+    let refresh =
+        format!("test \"$BYTEHAUL_REASON\" = 403 && echo \"$BYTEHAUL_URL\" >> asked; echo {now}");
+    site.works(&["--refresh-command", &refresh, &url]);
+    let asked = std::fs::read_to_string(site.dir.path().join("out/asked")).unwrap();
+    assert_eq!(
+        asked,
+        format!("{url}\n"),
+        "once, and with the URL as it was typed"
+    );
+    site.fails(
+        &["--refresh-command", "exit 3", &url],
+        4,
+        &["renew", "refresh command failed"],
+    );
+    site.fails(&[&url], 4, &["403"]);
 }
