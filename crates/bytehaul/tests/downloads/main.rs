@@ -11,6 +11,8 @@ mod disk;
 mod evidence;
 mod identity;
 mod integrity;
+#[cfg(unix)]
+mod logs;
 mod memory;
 mod metalink;
 mod names;
