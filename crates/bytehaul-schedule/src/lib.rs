@@ -11,6 +11,7 @@ mod random;
 mod range;
 mod range_set;
 mod retry;
+mod samples;
 mod scheduler;
 
 pub use crate::config::{Config, Connections};
@@ -19,4 +20,5 @@ pub use crate::geometry::{Geometry, PieceId, Plan};
 pub use crate::range::ByteRange;
 pub use crate::range_set::RangeSet;
 pub use crate::retry::{Class, Failure, RetryBudget, RetryPolicy, Verdict};
+pub use crate::samples::samples;
 pub use crate::scheduler::{Scheduler, Standing};

@@ -17,6 +17,9 @@ pub enum Evidence {
     StrongEtag,
     /// Every response carried the same weak ETag, and the length agreed.
     WeakEtag,
+    /// Several sources took part, of which stretches of bytes were compared: a MiB without a gap and several shorter ones
+    /// before any was used, and more while they delivered.
+    Samples,
     /// Every response carried the same `Last-Modified`, and the length agreed.
     LastModified,
     /// Nothing but the length could be compared.
@@ -31,6 +34,7 @@ impl Evidence {
             Self::Digest => "digest",
             Self::StrongEtag => "strong-etag",
             Self::WeakEtag => "weak-etag",
+            Self::Samples => "samples",
             Self::LastModified => "last-modified",
             Self::Length => "length",
         }

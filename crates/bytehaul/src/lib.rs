@@ -36,7 +36,7 @@ pub use crate::metalink::{MetaUrl, Metalink, MetalinkError, MetalinkFile, Metali
 pub use crate::mirror::Mirror;
 pub use crate::netrc::Netrc;
 pub use crate::network::Network;
-pub use crate::outcome::Outcome;
+pub use crate::outcome::{MirrorReport, MirrorState, Outcome};
 pub use crate::piece_hashes::PieceHashes;
 pub use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
 pub use crate::refresh::{

@@ -38,4 +38,38 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Where the bytes came from after redirects, redacted.
     pub url: SafeUrl,
+    /// How each source did, the first URL first and then its mirrors; empty for a download without mirrors.
+    pub mirrors: Vec<MirrorReport>,
+}
+
+/// How one of several sources did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct MirrorReport {
+    /// Its URL, redacted.
+    pub url: SafeUrl,
+    /// What became of it.
+    pub state: MirrorState,
+    /// Bytes of the file that came from it, those that were dropped and fetched again included.
+    pub bytes: u64,
+}
+
+/// What became of one of several sources.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MirrorState {
+    /// It was not needed, or the download was over before it had proven to have the same file.
+    Unused,
+    /// It has proven to have the same file, and was used.
+    Used,
+    /// It was of no use, or of no more use: dead, without the file, or without ranges. What it had delivered is right.
+    Dropped {
+        /// Why, in a few words, redacted.
+        reason: String,
+    },
+    /// It has other bytes. Nothing that it had delivered is in the file.
+    Quarantined {
+        /// Why, in a few words, redacted.
+        reason: String,
+    },
 }

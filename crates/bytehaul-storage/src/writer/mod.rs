@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::{Algorithm, Digest};
 use tokio::sync::{oneshot, watch};
 
 use crate::control::Identity;
@@ -151,8 +151,29 @@ impl Writer {
     ///
     /// The first failure of any write or save.
     pub async fn invalidate(&self, range: Range<u64>) -> Result<(), Error> {
+        self.invalidate_all(vec![range]).await
+    }
+
+    /// The same as [`Writer::invalidate`] for many ranges, at the cost of one.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of any write or save.
+    pub async fn invalidate_all(&self, ranges: Vec<Range<u64>>) -> Result<(), Error> {
         self.settled().await?;
-        self.blocking(move |shared| shared.invalidate(&range)).await
+        self.blocking(move |shared| shared.invalidate(&ranges)).await
+    }
+
+    /// The digest of the first `len` bytes, without publishing them: for a caller who can do something about a wrong one.
+    /// It costs nothing more later, when the digest that runs beside the transfer is of this algorithm.
+    ///
+    /// # Errors
+    ///
+    /// [`FinishError::Incomplete`] when bytes are missing, and what the file system says when reading fails.
+    pub async fn digest(&self, algorithm: Algorithm, len: u64) -> Result<Digest, FinishError> {
+        self.settled().await?;
+        self.blocking(move |shared| shared.digest_of(algorithm, len))
+            .await
     }
 
     /// Changes by what a later run recognises the object. On return it is on disk.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::{Algorithm, Digest};
 
 use super::Finished;
 use super::shared::Shared;
@@ -132,6 +132,15 @@ impl Shared {
             (_, Some(wanted)) => self.digest_anew(wanted, len).map(Some),
             (None, None) => Ok(None),
         }
+    }
+
+    /// The digest of the first `len` bytes, all of which have to be there.
+    pub(super) fn digest_of(&self, algorithm: Algorithm, len: u64) -> Result<Digest, FinishError> {
+        self.check_complete(len)?;
+        Ok(match &self.follower {
+            Some(follower) if follower.algorithm() == algorithm => self.digest(follower, len)?,
+            Some(_) | None => self.digest_anew(algorithm, len)?,
+        })
     }
 
     fn publish(&self, len: u64) -> Result<(), Error> {

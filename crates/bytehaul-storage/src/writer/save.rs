@@ -29,29 +29,36 @@ impl Shared {
         self.failure().map_or(saved, Err)
     }
 
-    /// Takes `range` for missing, in memory first and then on disk, by a snapshot that begins after that.
-    pub(super) fn invalidate(&self, range: &Range<u64>) -> Result<(), Error> {
+    /// Takes the ranges for missing, in memory first and then on disk, by one snapshot that begins after that.
+    pub(super) fn invalidate(&self, ranges: &[Range<u64>]) -> Result<(), Error> {
+        for range in ranges.iter().filter(|range| !range.is_empty()) {
+            self.forget(range)?;
+        }
+        self.announce();
+        if let (Some(follower), Some(start)) =
+            (&self.follower, ranges.iter().map(|range| range.start).min())
         {
-            let mut progress = lock(&self.progress);
-            let progress = &mut *progress;
-            progress.written.remove(range);
-            let hit = progress.segments.take(range);
-            // What is left of a run needs a checksum of its own.
-            for segment in hit {
-                for rest in [segment.start..range.start, range.end..segment.end()] {
-                    if !rest.is_empty() {
-                        let crc = read_crc(&self.disk, &rest)?;
-                        let (start, len) = (rest.start, rest.end - rest.start);
-                        progress.segments.insert(Segment { start, len, crc });
-                    }
+            follower.restart_if_beyond(start);
+        }
+        self.save()
+    }
+
+    fn forget(&self, range: &Range<u64>) -> Result<(), Error> {
+        let mut progress = lock(&self.progress);
+        let progress = &mut *progress;
+        progress.written.remove(range);
+        let hit = progress.segments.take(range);
+        // What is left of a run needs a checksum of its own.
+        for segment in hit {
+            for rest in [segment.start..range.start, range.end..segment.end()] {
+                if !rest.is_empty() {
+                    let crc = read_crc(&self.disk, &rest)?;
+                    let (start, len) = (rest.start, rest.end - rest.start);
+                    progress.segments.insert(Segment { start, len, crc });
                 }
             }
         }
-        self.announce();
-        if let Some(follower) = &self.follower {
-            follower.restart_if_beyond(range.start);
-        }
-        self.save()
+        Ok(())
     }
 
     /// One snapshot. Writing goes on beside it; what is written meanwhile is carried over as records.

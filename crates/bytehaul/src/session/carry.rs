@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
@@ -13,10 +14,13 @@ use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
 use crate::network::Access;
 use crate::session::intake::Intake;
+use crate::session::mirrored::{LastWord, Mirrored};
 use crate::session::job::{Connections, Job, Resume};
 use crate::session::open::Kept;
 use crate::session::probe::{Kind, Probe};
+use crate::session::prove::Reference;
 use crate::session::ranged::{self, Driver};
+use crate::session::roster::Roster;
 use crate::session::sequential::{self, Held, Ranges, Sequential, Shape, Stream};
 use crate::session::sink::Sink;
 use crate::session::source::Source;
@@ -26,7 +30,10 @@ use crate::session::worker::{self, Adopted};
 /// What one download works with, whichever way its bytes come and wherever they go.
 pub(crate) struct Carrier {
     pub(crate) job: Job,
-    pub(crate) source: Arc<Source>,
+    /// Every source, those that are out as well.
+    pub(crate) roster: Arc<Roster>,
+    /// The one that is asked first, and believed.
+    lead: AtomicUsize,
     pub(crate) seed: u64,
     limiter: Limiter,
     stats: Arc<Stats>,
@@ -65,16 +72,31 @@ pub(crate) enum Carried {
 
 impl Carrier {
     pub(crate) fn new(shared: &Shared, access: &Access, job: Job, stats: Arc<Stats>) -> Self {
-        let source = Arc::new(Source::new(access, &job));
+        let roster = Arc::new(Roster::new(sources(access, &job)));
         let limiter = shared.limiter.child(BytesPerSecond::new(job.speed));
         let seed = RandomState::new().build_hasher().finish();
         Self {
             job,
-            source,
+            roster,
+            lead: AtomicUsize::new(0),
             seed,
             limiter,
             stats,
         }
+    }
+
+    /// The source that is asked first, and believed.
+    pub(crate) fn source(&self) -> Arc<Source> {
+        self.roster.source(self.lead())
+    }
+
+    /// Its place in the roster.
+    pub(crate) fn lead(&self) -> usize {
+        self.lead.load(Relaxed)
+    }
+
+    pub(crate) fn set_lead(&self, member: usize) {
+        self.lead.store(member, Relaxed);
     }
 
     pub(crate) fn retry(&self) -> RetryBudget {
@@ -159,11 +181,12 @@ impl Carrier {
         let scheduler = Scheduler::new(plan, self.config(window), self.seed);
         let intake = self.intake(Arc::clone(&sink));
         let shared = worker::Shared {
-            source: Arc::clone(&self.source),
+            source: self.source(),
             intake,
             known: known.identity.clone(),
         };
-        let mut driver = Driver::new(scheduler, Arc::new(shared), evidence);
+        let mirrored = self.mirrored(&sink, &known.identity, total - done.covered());
+        let mut driver = Driver::new(scheduler, shared, mirrored, evidence);
         if let Some(range) = first {
             driver.adopt(
                 range,
@@ -194,6 +217,32 @@ impl Carrier {
         }
     }
 
+    /// What is to be watched when several sources take part. A mirror costs a few MiB before it is of use, so there
+    /// have to be many bytes left; a reader cannot give bytes back that prove to be wrong.
+    fn mirrored(&self, sink: &Arc<Sink>, identity: &Identity, missing: u64) -> Mirrored {
+        let is_worth_it =
+            missing >= WORTH_A_MIRROR && self.job.connections != Connections::AtMost(1);
+        let reference = match &**sink {
+            Sink::File(writer) if is_worth_it => Some(Reference {
+                source: self.source(),
+                known: identity.clone(),
+                member: self.lead(),
+                roster: Arc::clone(&self.roster),
+                writer: writer.clone(),
+                digest: self.job.digest,
+                seed: self.seed,
+                cache: tokio::sync::Mutex::default(),
+            }),
+            Sink::File(_) | Sink::Ordered(_) => None,
+        };
+        let last_word = match self.job.digest {
+            Some(_) => LastWord::Digest,
+            None => LastWord::Nobody,
+        };
+        self.roster.set_used(self.lead());
+        Mirrored::new(Arc::clone(&self.roster), self.lead(), reference, last_word)
+    }
+
     async fn sequential(
         &self,
         ground: Ground,
@@ -202,7 +251,7 @@ impl Carrier {
         ranges: Ranges,
     ) -> Result<Carried, DownloadError> {
         let sequential = Sequential {
-            source: Arc::clone(&self.source),
+            source: self.source(),
             intake: self.intake(ground.sink),
             evidence: known.evidence(if ground.done.is_empty() {
                 Evidence::SingleResponse
@@ -280,6 +329,24 @@ impl Known {
         }
     }
 }
+
+/// The URL that was given, and its mirrors in the order of their priority.
+fn sources(access: &Access, job: &Job) -> Vec<Arc<Source>> {
+    let mut mirrors: Vec<_> = job.mirrors.iter().collect();
+    mirrors.sort_by_key(|mirror| mirror.priority);
+    let mut seen = vec![&job.url];
+    let mut sources = vec![Arc::new(Source::new(access, job))];
+    for mirror in mirrors {
+        if !seen.contains(&&mirror.url) {
+            seen.push(&mirror.url);
+            sources.push(Arc::new(Source::mirror(access, job, mirror.url.clone())));
+        }
+    }
+    sources
+}
+
+/// Fewer missing bytes are left to the first source.
+const WORTH_A_MIRROR: u64 = 16 * 1024 * 1024;
 
 /// Connections that automatic mode may come to; what the size of buffers is reckoned by.
 const AUTOMATIC_MOST: usize = 16;

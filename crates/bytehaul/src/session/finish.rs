@@ -9,7 +9,7 @@ use bytehaul_transport::SafeUrl;
 
 use crate::error::DownloadError;
 use crate::identity::Evidence;
-use crate::outcome::Outcome;
+use crate::outcome::{MirrorReport, Outcome};
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::job::Job;
@@ -25,6 +25,7 @@ pub(crate) struct Arrived {
     pub(crate) url: SafeUrl,
     /// What the file has to hash to.
     pub(crate) digest: Option<Digest>,
+    pub(crate) mirrors: Vec<MirrorReport>,
 }
 
 /// Verifies and publishes. Not interrupted by a stop: once the rename is under way there is no half of it.
@@ -70,5 +71,6 @@ pub(crate) async fn finish(
         connections: stats.peak_connections.load(Relaxed),
         elapsed: stats.elapsed(Instant::now()),
         url: arrived.url,
+        mirrors: arrived.mirrors,
     })
 }

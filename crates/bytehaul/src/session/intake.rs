@@ -56,8 +56,7 @@ impl Intake {
             let filled = self.fill(&mut buffer, lease, body, url).await;
             if !buffer.is_empty() {
                 let end = start + buffer.len() as u64;
-                self.sink.submit(start, buffer);
-                lease.set_submitted(end);
+                lease.hand_over(end, || self.sink.submit(start, buffer));
             }
             if filled? == Filled::End {
                 return Ok(if lease.remaining() == 0 {

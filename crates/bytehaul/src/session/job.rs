@@ -22,7 +22,6 @@ use crate::spec::{
 pub(crate) struct Job {
     pub(crate) url: Url,
     pub(crate) safe_url: SafeUrl,
-    #[expect(dead_code, reason = "one source is used so far")]
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) headers: HeaderMap,
     /// The value of `Authorization`.

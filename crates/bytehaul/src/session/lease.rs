@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Lease {
     span: Mutex<Span>,
+    start: u64,
     submitted: AtomicU64,
 }
 
@@ -14,6 +15,14 @@ pub(crate) struct Lease {
 struct Span {
     position: u64,
     end: u64,
+    hold: Hold,
+}
+
+/// Whether what arrives is still wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Hold {
+    Held,
+    Revoked,
 }
 
 impl Lease {
@@ -23,7 +32,9 @@ impl Lease {
             span: Mutex::new(Span {
                 position: start,
                 end,
+                hold: Hold::Held,
             }),
+            start,
             submitted: AtomicU64::new(start),
         }
     }
@@ -60,8 +71,30 @@ impl Lease {
         self.submitted.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_submitted(&self, offset: u64) {
-        self.submitted.store(offset, Ordering::Release);
+    /// Where it began.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Where it ends, as far as it is known now.
+    pub(crate) fn end(&self) -> u64 {
+        self.lock().end
+    }
+
+    /// Lets `submit` hand over the bytes up to `offset`, unless the lease was revoked: then they are nobody's.
+    pub(crate) fn hand_over(&self, offset: u64, submit: impl FnOnce()) {
+        let span = self.lock();
+        if span.hold == Hold::Held {
+            submit();
+            self.submitted.store(offset, Ordering::Release);
+        }
+    }
+
+    /// Ends the lease, whatever its worker still does: after this nothing more is handed over. Returns the offset up
+    /// to which everything was.
+    pub(crate) fn revoke(&self) -> u64 {
+        self.lock().hold = Hold::Revoked;
+        self.submitted()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Span> {
@@ -84,6 +117,18 @@ mod tests {
         assert_eq!(lease.advance(30), 30);
         assert_eq!(lease.shrink(20), 40);
         assert_eq!((lease.remaining(), lease.advance(5)), (0, 0));
+    }
+
+    #[test]
+    fn after_revoking_nothing_is_handed_over() {
+        let lease = Lease::new(10, 100);
+        let mut handed = 0;
+        lease.advance(30);
+        lease.hand_over(40, || handed += 1);
+        lease.advance(10);
+        assert_eq!(lease.revoke(), 40);
+        lease.hand_over(50, || handed += 1);
+        assert_eq!((handed, lease.submitted(), lease.start()), (1, 40, 10));
     }
 
     proptest! {

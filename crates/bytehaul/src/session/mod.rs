@@ -7,15 +7,19 @@ mod given;
 mod intake;
 mod job;
 mod lease;
+mod mirrored;
 mod open;
 mod overlap;
 mod place;
 mod probe;
+mod prove;
 mod ranged;
 mod renewal;
+mod roster;
 mod sequential;
 mod sink;
 mod source;
+mod spot;
 mod stats;
 mod stream;
 mod transfer;
@@ -178,6 +182,7 @@ impl Session {
             connections: stats.peak_connections.load(Relaxed),
             elapsed: stats.elapsed(Instant::now()),
             url,
+            mirrors: Vec::new(),
         }
     }
 

@@ -56,7 +56,8 @@ pub(crate) async fn compare(
     })
 }
 
-fn read(part: &Path, start: u64, length: usize) -> io::Result<Vec<u8>> {
+/// Reads bytes back.
+pub(crate) fn read(part: &Path, start: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut file = std::fs::File::open(part)?;
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = vec![0; length];

@@ -6,14 +6,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
-    Action, Class, ConnectionId, Event, Failure, LeaseId, RangeSet, Scheduler,
+    Action, ByteRange, Class, ConnectionId, Event, Failure, LeaseId, RangeSet, Scheduler, SourceId,
+    Standing,
 };
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::error::DownloadError;
+use crate::error::{DownloadError, ErrorKind};
 use crate::identity::Evidence;
+use crate::session::intake::Intake;
 use crate::session::lease::Lease;
+use crate::session::mirrored::Mirrored;
 use crate::session::trouble::{Trouble, after_retries};
 use crate::session::worker::{self, Adopted, Assignment, Report};
 
@@ -30,17 +33,19 @@ pub(crate) enum End {
 
 /// Runs the scheduler to its end. Dropping the future drops all requests in flight.
 pub(crate) struct Driver {
-    scheduler: Scheduler,
-    shared: Arc<worker::Shared>,
+    pub(super) scheduler: Scheduler,
+    pub(super) intake: Intake,
+    /// By the number of the source.
+    pub(super) parties: Vec<Party>,
+    pub(super) mirrored: Mirrored,
+    /// Connections kept free for proofs.
+    pub(super) reserved: u32,
     tasks: JoinSet<()>,
     workers: HashMap<ConnectionId, Worker>,
-    leases: HashMap<LeaseId, Claim>,
+    pub(super) leases: HashMap<LeaseId, Claim>,
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
-    evidence: Evidence,
-    /// When an answer was last found to be of the known version.
-    accepted: Instant,
-    unreliable: u32,
+    pub(super) evidence: Evidence,
     failures: u32,
     last_error: Option<DownloadError>,
 }
@@ -50,29 +55,50 @@ struct Worker {
     task: AbortHandle,
 }
 
-struct Claim {
-    lease: Arc<Lease>,
-    connection: ConnectionId,
+pub(super) struct Claim {
+    pub(super) lease: Arc<Lease>,
+    pub(super) connection: ConnectionId,
+    pub(super) source: SourceId,
+}
+
+/// One source, as the driver sees it.
+pub(super) struct Party {
+    pub(super) shared: Arc<worker::Shared>,
+    /// When an answer of it was last found to be of the known version.
+    accepted: Instant,
+    /// Unusable answers in a row.
+    unreliable: u32,
+    /// What it failed of last.
+    pub(super) last_words: Option<String>,
 }
 
 impl Driver {
     pub(crate) fn new(
         scheduler: Scheduler,
-        shared: Arc<worker::Shared>,
+        shared: worker::Shared,
+        mirrored: Mirrored,
         evidence: Evidence,
     ) -> Self {
+        let shared = Arc::new(shared);
+        let party = || Party {
+            shared: Arc::clone(&shared),
+            accepted: Instant::now(),
+            unreliable: 0,
+            last_words: None,
+        };
         let (reporter, reports) = mpsc::unbounded_channel();
         Self {
             scheduler,
-            shared,
+            intake: shared.intake.clone(),
+            parties: (0..mirrored.count()).map(|_| party()).collect(),
+            mirrored,
+            reserved: 0,
             tasks: JoinSet::new(),
             workers: HashMap::new(),
             leases: HashMap::new(),
             reports,
             reporter,
             evidence,
-            accepted: Instant::now(),
-            unreliable: 0,
             failures: 0,
             last_error: None,
         }
@@ -81,12 +107,12 @@ impl Driver {
     /// Gives the probe's response to the first worker.
     pub(crate) fn adopt(
         &mut self,
-        range: bytehaul_schedule::ByteRange,
+        range: ByteRange,
         latency: Duration,
         adopted: Adopted,
     ) {
         if let Some((connection, id)) = self.scheduler.adopt(Instant::now(), range, latency) {
-            self.assign(connection, id, range, Some(adopted));
+            self.assign(connection, SourceId::PRIMARY, id, range, Some(adopted));
         }
     }
 
@@ -98,12 +124,16 @@ impl Driver {
     }
 
     async fn drive(&mut self) -> Result<End, DownloadError> {
-        let sink = Arc::clone(&self.shared.intake.sink);
+        let sink = Arc::clone(&self.intake.sink);
         let failed = sink.failed();
         tokio::pin!(failed);
         loop {
             if let Some(end) = self.turn()? {
                 return Ok(end);
+            }
+            // What mirrors delivered last is looked at before it counts.
+            if self.scheduler.is_finished() && !self.is_looking() {
+                return Ok(End::Complete(self.evidence));
             }
             let wake = self
                 .scheduler
@@ -122,6 +152,8 @@ impl Driver {
                         }
                     }
                 }
+                Some(proof) = self.mirrored.proofs.join_next(), if !self.mirrored.proofs.is_empty() => self.proved(proof)?,
+                Some(spot) = self.mirrored.spots.join_next(), if !self.mirrored.spots.is_empty() => self.looked(spot).await?,
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended)?,
                 () = tokio::time::sleep(wake.min(TICK)) => (),
             }
@@ -132,30 +164,24 @@ impl Driver {
     fn turn(&mut self) -> Result<Option<End>, DownloadError> {
         let now = Instant::now();
         for (&lease, claim) in &self.leases {
-            self.scheduler.handle(
-                now,
-                Event::Progress {
-                    lease,
-                    position: claim.lease.submitted(),
-                },
-            );
+            let position = claim.lease.submitted();
+            self.note(claim, position);
+            self.scheduler
+                .handle(now, Event::Progress { lease, position });
         }
+        self.look_after_mirrors(now);
         self.scheduler.handle(now, Event::Tick);
         while let Some(action) = self.scheduler.poll_action(now) {
             match action {
                 Action::Fetch {
                     connection,
+                    source,
                     lease,
                     range,
-                    ..
-                } => self.assign(connection, lease, range, None),
+                } => self.assign(connection, source, lease, range, None),
                 Action::Shrink { lease, end } => self.shrink(now, lease, end),
                 Action::Abandon { lease } => self.abandon(lease),
                 Action::Close { connection } => self.close(connection),
-                Action::Finish => {
-                    self.publish();
-                    return Ok(Some(End::Complete(self.evidence)));
-                }
                 Action::Fail { .. } => return Err(self.give_up()),
                 _ => (),
             }
@@ -172,9 +198,9 @@ impl Driver {
                 latency,
                 evidence,
             } => {
-                if self.leases.contains_key(&id) {
+                if let Some(claim) = self.leases.get(&id) {
                     self.evidence = self.evidence.max(evidence);
-                    self.accepted = now;
+                    self.parties[claim.source.0 as usize].accepted = now;
                     self.scheduler
                         .handle(now, Event::Accepted { lease: id, latency });
                 }
@@ -182,28 +208,16 @@ impl Driver {
             Report::Done { id } => {
                 if let Some(claim) = self.leases.remove(&id) {
                     self.failures = 0;
-                    self.unreliable = 0;
-                    self.scheduler.handle(
-                        now,
-                        Event::Progress {
-                            lease: id,
-                            position: claim.lease.submitted(),
-                        },
-                    );
+                    self.parties[claim.source.0 as usize].unreliable = 0;
+                    self.progress(now, id, &claim);
                 }
             }
             Report::Failed { id, trouble } => {
                 if let Some(claim) = self.leases.remove(&id) {
-                    self.scheduler.handle(
-                        now,
-                        Event::Progress {
-                            lease: id,
-                            position: claim.lease.submitted(),
-                        },
-                    );
+                    self.progress(now, id, &claim);
                     // The scheduler takes the connection of a failed lease for gone.
                     self.close(claim.connection);
-                    return self.failed(now, id, trouble);
+                    return self.failed(now, id, claim.source, trouble);
                 }
             }
         }
@@ -214,27 +228,44 @@ impl Driver {
         &mut self,
         now: Instant,
         lease: LeaseId,
+        source: SourceId,
         trouble: Trouble,
     ) -> Result<Option<End>, DownloadError> {
-        tracing::debug!(url = %self.shared.source.safe_url(), ?trouble, "a request failed");
-        self.shared.intake.stats.retries.fetch_add(1, Relaxed);
+        let is_one_of_many = self.has_others(now, source);
+        let party = &mut self.parties[source.0 as usize];
+        let url = party.shared.source.safe_url();
+        tracing::debug!(%url, ?trouble, "a request failed");
+        self.intake.stats.retries.fetch_add(1, Relaxed);
+        party.last_words = Some(trouble.what());
         let failure = match trouble {
-            Trouble::Fatal(error) => return Err(error),
-            Trouble::Changed(what) => return Ok(Some(End::Changed(what))),
-            // One worker has asked often enough; but while others see the known validator, it wobbles.
-            Trouble::Doubt(what) if now.duration_since(self.accepted) > LONG_DOUBT => {
-                return Ok(Some(End::Changed(what)));
+            // What this machine cannot do, no other source can help.
+            Trouble::Fatal(error) if !is_one_of_many || error.kind() == ErrorKind::Local => {
+                return Err(error);
             }
-            Trouble::Doubt(_) => Failure::new(Class::Transient),
-            Trouble::Unreliable(what) => {
-                self.unreliable += 1;
-                if self.unreliable > MAX_UNRELIABLE {
-                    return Ok(Some(End::Unreliable {
-                        what,
-                        done: self.scheduler.done().clone(),
-                    }));
-                }
+            Trouble::Fatal(error) => {
+                self.last_error = Some(error);
+                Failure::new(Class::Fatal)
+            }
+            // One worker has asked often enough; but while others see the known validator, it wobbles.
+            Trouble::Doubt(_) if now.duration_since(party.accepted) <= LONG_DOUBT => {
                 Failure::new(Class::Transient)
+            }
+            Trouble::Changed(_) | Trouble::Doubt(_)
+                if is_one_of_many && source != SourceId::PRIMARY =>
+            {
+                Failure::new(Class::Fatal)
+            }
+            Trouble::Changed(what) | Trouble::Doubt(what) => return Ok(Some(End::Changed(what))),
+            Trouble::Unreliable(what) => {
+                party.unreliable += 1;
+                if party.unreliable <= MAX_UNRELIABLE {
+                    Failure::new(Class::Transient)
+                } else if is_one_of_many {
+                    Failure::new(Class::RangesUnreliable)
+                } else {
+                    let done = self.scheduler.done().clone();
+                    return Ok(Some(End::Unreliable { what, done }));
+                }
             }
             Trouble::Retry { failure, error } => {
                 self.failures += 1;
@@ -246,11 +277,50 @@ impl Driver {
         Ok(None)
     }
 
+    fn has_others(&self, now: Instant, source: SourceId) -> bool {
+        let mut sources = self.scheduler.sources(now);
+        sources.any(|(id, standing)| id != source && standing != Standing::Lost)
+    }
+
+    fn progress(&mut self, now: Instant, lease: LeaseId, claim: &Claim) {
+        let position = claim.lease.submitted();
+        self.note(claim, position);
+        self.scheduler
+            .handle(now, Event::Progress { lease, position });
+    }
+
+    /// Notes who brought what, where that may be asked.
+    pub(super) fn note(&self, claim: &Claim, position: u64) {
+        if let Some(range) = ByteRange::new(claim.lease.start(), position)
+            && !self.mirrored.is_alone()
+        {
+            let member = self.mirrored.member(claim.source);
+            self.mirrored.roster.deliver(member, range);
+        }
+    }
+
+    /// The leases that a source works on.
+    pub(super) fn claims_of(&self, source: SourceId) -> Vec<LeaseId> {
+        let claims = self.leases.iter().filter(|(_, claim)| claim.source == source);
+        claims.map(|(&id, _)| id).collect()
+    }
+
+    /// The leases that have, or may come to have, bytes of these.
+    pub(super) fn claims_within(&self, bytes: &RangeSet) -> Vec<LeaseId> {
+        let has_some = |claim: &Claim| {
+            ByteRange::new(claim.lease.start(), claim.lease.end())
+                .is_some_and(|range| bytes.overlapping(range).next().is_some())
+        };
+        let claims = self.leases.iter().filter(|(_, claim)| has_some(claim));
+        claims.map(|(&id, _)| id).collect()
+    }
+
     fn assign(
         &mut self,
         connection: ConnectionId,
+        source: SourceId,
         id: LeaseId,
-        range: bytehaul_schedule::ByteRange,
+        range: ByteRange,
         adopted: Option<Adopted>,
     ) {
         let lease = Arc::new(Lease::new(range.start(), range.end()));
@@ -259,12 +329,13 @@ impl Driver {
             Claim {
                 lease: Arc::clone(&lease),
                 connection,
+                source,
             },
         );
         let worker = self.workers.entry(connection).or_insert_with(|| {
             let (assignments, receiver) = mpsc::unbounded_channel();
             let task = self.tasks.spawn(worker::work(
-                Arc::clone(&self.shared),
+                Arc::clone(&self.parties[source.0 as usize].shared),
                 receiver,
                 self.reporter.clone(),
             ));
@@ -282,35 +353,41 @@ impl Driver {
         self.scheduler.handle(now, Event::Shrunk { lease, end });
     }
 
-    fn abandon(&mut self, lease: LeaseId) {
+    pub(super) fn abandon(&mut self, lease: LeaseId) {
         if let Some(claim) = self.leases.remove(&lease) {
+            let position = claim.lease.revoke();
+            self.note(&claim, position);
             self.close(claim.connection);
         }
     }
 
-    fn close(&mut self, connection: ConnectionId) {
+    pub(super) fn close(&mut self, connection: ConnectionId) {
         if let Some(worker) = self.workers.remove(&connection) {
             worker.task.abort();
         }
     }
 
-    fn joined(&mut self, ended: Result<(), tokio::task::JoinError>) -> Result<(), DownloadError> {
+    pub(super) fn joined(
+        &mut self,
+        ended: Result<(), tokio::task::JoinError>,
+    ) -> Result<(), DownloadError> {
         match ended {
             Err(error) if error.is_panic() => {
-                Err(super::panicked(self.shared.source.safe_url(), error))
+                let first = &self.parties[0].shared;
+                Err(super::panicked(first.source.safe_url(), error))
             }
             Ok(()) | Err(_) => Ok(()),
         }
     }
 
     fn publish(&self) {
-        let stats = &self.shared.intake.stats;
+        let stats = &self.intake.stats;
         stats.received.store(self.scheduler.received(), Relaxed);
         stats.set_connections(u32::try_from(self.leases.len()).unwrap_or(u32::MAX));
     }
 
     fn give_up(&mut self) -> DownloadError {
-        let url = self.shared.source.safe_url().clone();
+        let url = self.parties[0].shared.source.safe_url().clone();
         let error = self.last_error.take().unwrap_or_else(|| {
             let what = "answers to ranges that cannot be used".into();
             DownloadError::BadResponse {

@@ -52,7 +52,6 @@ impl Source {
 
     /// The same file at another URL, for which nothing can be renewed. Headers and credentials of the download go there
     /// only if it is of the same origin.
-    #[expect(dead_code, reason = "one source is used so far")]
     pub(crate) fn mirror(access: &Access, job: &Job, url: Url) -> Self {
         let renewal = Renewal::new(given(access, job).at(url.clone()), None, None);
         Self::of(access, url, renewal)

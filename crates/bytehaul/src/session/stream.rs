@@ -36,7 +36,7 @@ pub(crate) async fn stream(
     let stats = &session.stats;
     stats.set_state(DownloadState::Connecting);
     let mut retry = carrier.retry();
-    let first = probe::probe(&carrier.source, probe::beginning(job), &mut retry).await?;
+    let first = probe::probe(&carrier.source(), probe::beginning(job), &mut retry).await?;
     let identity = first.identity.clone();
     job.check_len(&first.url, identity.len)?;
     if let Some(len) = identity.len {

@@ -63,7 +63,7 @@ impl Transfer {
                     evidence,
                     length_verified,
                 } => {
-                    let url = self.carrier.source.answered_from();
+                    let url = self.carrier.source().answered_from();
                     job.check_len(&url, Some(len))?;
                     return Ok(Arrived {
                         writer,
@@ -73,6 +73,7 @@ impl Transfer {
                         restarts,
                         url,
                         digest,
+                        mirrors: self.carrier.roster.report(),
                     });
                 }
                 Carried::Changed(what) => {
@@ -104,7 +105,7 @@ impl Transfer {
         let opened = open::open(
             &self.session,
             self.job(),
-            &self.carrier.source,
+            &self.carrier.source(),
             resume,
             &mut retry,
         )

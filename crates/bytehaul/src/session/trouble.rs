@@ -28,6 +28,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// What went wrong, in a few words.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Retry { error, .. } | Self::Fatal(error) => in_a_line(error),
+            Self::Unreliable(what) | Self::Doubt(what) | Self::Changed(what) => what.clone(),
+        }
+    }
+
     /// A failure beneath HTTP.
     pub(crate) fn transport(url: &SafeUrl, source: bytehaul_transport::Error) -> Self {
         let class = source.kind().class();
@@ -115,6 +123,12 @@ impl Trouble {
             retries: 0,
         })
     }
+}
+
+/// An error and its causes.
+pub(crate) fn in_a_line(error: &DownloadError) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 
 /// The same error with the number of retries that did not help.
