@@ -161,7 +161,8 @@ impl Writer {
     /// The first failure of any write or save.
     pub async fn invalidate_all(&self, ranges: Vec<Range<u64>>) -> Result<(), Error> {
         self.settled().await?;
-        self.blocking(move |shared| shared.invalidate(&ranges)).await
+        self.blocking(move |shared| shared.invalidate(&ranges))
+            .await
     }
 
     /// The digest of the first `len` bytes, without publishing them: for a caller who can do something about a wrong one.

@@ -14,11 +14,11 @@ use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
 use crate::network::Access;
 use crate::session::intake::Intake;
-use crate::session::mirrored::{LastWord, Mirrored};
 use crate::session::job::{Connections, Job, Resume};
+use crate::session::mirrored::{LastWord, Mirrored};
 use crate::session::open::Kept;
 use crate::session::probe::{Kind, Probe};
-use crate::session::prove::Reference;
+use crate::session::prove::{Reference, Toll};
 use crate::session::ranged::{self, Driver};
 use crate::session::roster::Roster;
 use crate::session::sequential::{self, Held, Ranges, Sequential, Shape, Stream};
@@ -97,6 +97,14 @@ impl Carrier {
 
     pub(crate) fn set_lead(&self, member: usize) {
         self.lead.store(member, Relaxed);
+    }
+
+    /// What bytes beside the file count for.
+    pub(crate) fn toll(&self) -> Toll {
+        Toll {
+            limiter: self.limiter.clone(),
+            stats: Arc::clone(&self.stats),
+        }
     }
 
     pub(crate) fn retry(&self) -> RetryBudget {
@@ -231,6 +239,7 @@ impl Carrier {
                 writer: writer.clone(),
                 digest: self.job.digest,
                 seed: self.seed,
+                toll: self.toll(),
                 cache: tokio::sync::Mutex::default(),
             }),
             Sink::File(_) | Sink::Ordered(_) => None,

@@ -10,6 +10,7 @@ use bytehaul_transport::{Body, SafeUrl};
 use tokio::time::{Instant, timeout_at};
 
 use crate::session::lease::Lease;
+use crate::session::prove::Toll;
 use crate::session::sink::Sink;
 use crate::session::stats::Stats;
 use crate::session::trouble::Trouble;
@@ -35,6 +36,14 @@ pub(crate) enum Received {
 }
 
 impl Intake {
+    /// What bytes beside the file count for.
+    pub(crate) fn toll(&self) -> Toll {
+        Toll {
+            limiter: self.limiter.clone(),
+            stats: Arc::clone(&self.stats),
+        }
+    }
+
     /// Takes in the body from the lease's position on, after `skip` bytes that lie before it. What has arrived
     /// is handed to the sink however this ends; when the future is dropped, at most one buffer is lost.
     pub(crate) async fn receive(

@@ -158,23 +158,27 @@ impl Driver {
                 shared: Arc::clone(&self.parties[id.0 as usize].shared),
             })
             .collect();
-        let stretches = self.mirrored.roster.stretches(self.mirrored.member(accused));
+        let stretches = self
+            .mirrored
+            .roster
+            .stretches(self.mirrored.member(accused));
         for range in stretches {
             let (writer, judges) = (writer.clone(), judges.clone());
             if !self.mirrored.spotted.contains(&accused) {
                 self.mirrored.spotted.push(accused);
             }
             self.mirrored.spots.spawn(async move {
-                (accused, range, spot::check(accused, range, &writer, &judges).await)
+                (
+                    accused,
+                    range,
+                    spot::check(accused, range, &writer, &judges).await,
+                )
             });
         }
     }
 
     /// Takes note of a proof.
-    pub(crate) fn proved(
-        &mut self,
-        proof: Result<Proof, JoinError>,
-    ) -> Result<(), DownloadError> {
+    pub(crate) fn proved(&mut self, proof: Result<Proof, JoinError>) -> Result<(), DownloadError> {
         let (id, proof) = match proof {
             Ok(proof) => proof,
             Err(error) => return self.joined(Err(error)),
@@ -263,7 +267,8 @@ impl Driver {
             };
             let position = claim.lease.revoke();
             self.note(&claim, position);
-            self.scheduler.handle(now, Event::Progress { lease, position });
+            self.scheduler
+                .handle(now, Event::Progress { lease, position });
             self.close(claim.connection);
             let failure = Failure::new(Class::Withdrawn);
             self.scheduler.handle(now, Event::Failed { lease, failure });

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytehaul_integrity::{Algorithm, Digest};
+use bytehaul_ratelimit::Limiter;
 use bytehaul_schedule::{ByteRange, RangeSet, samples};
 use bytehaul_storage::Writer;
 use bytehaul_transport::{Origin, RequestRange};
@@ -17,6 +19,7 @@ use crate::session::compared;
 use crate::session::overlap;
 use crate::session::roster::Roster;
 use crate::session::source::{Source, lead_in};
+use crate::session::stats::Stats;
 use crate::session::trouble::Trouble;
 
 /// What others are compared with: the source that is believed, and its bytes that are there already.
@@ -31,8 +34,23 @@ pub(crate) struct Reference {
     /// What the caller says that the whole file hashes to.
     pub(crate) digest: Option<Digest>,
     pub(crate) seed: u64,
+    pub(crate) toll: Toll,
     /// Samples that were fetched for one mirror serve for all.
     pub(crate) cache: Mutex<BTreeMap<u64, Bytes>>,
+}
+
+/// What every byte from the network counts for, those that are only compared as well.
+#[derive(Clone, Debug)]
+pub(crate) struct Toll {
+    pub(crate) limiter: Limiter,
+    pub(crate) stats: Arc<Stats>,
+}
+
+impl Toll {
+    async fn pay(&self, bytes: usize) {
+        self.stats.fetched.fetch_add(bytes as u64, Relaxed);
+        self.limiter.acquire(bytes as u64).await;
+    }
 }
 
 /// A source that has the same file.
@@ -55,25 +73,30 @@ pub(crate) enum Unfit {
 /// Proves that `mirror` has the file of the reference, before a byte of it is used.
 pub(crate) async fn prove(mirror: &Source, reference: &Reference) -> Result<Proven, Unfit> {
     let Some(len) = reference.known.len else {
-        return Err(Unfit::Unusable("the length of the file is not known".into()));
+        return Err(Unfit::Unusable(
+            "the length of the file is not known".into(),
+        ));
     };
     let whole: RangeSet = ByteRange::new(0, len).into_iter().collect();
     let expected = reference.expected();
     let mut shown: Option<Identity> = None;
     for range in samples(&whole, reference.seed) {
         let against = shown.as_ref().unwrap_or(&expected);
-        let (theirs, identity, evidence) = patiently(mirror, against, range).await?;
+        let (theirs, identity, evidence) =
+            patiently(mirror, against, range, &reference.toll).await?;
         if shown.is_none() {
             if evidence == Evidence::Digest || reference.vouches_for(mirror, &identity) {
                 let evidence = evidence.min(Evidence::StrongEtag);
-                return Ok(Proven { known: identity, evidence });
+                return Ok(Proven {
+                    known: identity,
+                    evidence,
+                });
             }
             shown = Some(identity);
         }
-        let ours = reference
-            .bytes(range)
-            .await
-            .map_err(|trouble| Unfit::Unusable(format!("nothing to compare with: {}", trouble.what())))?;
+        let ours = reference.bytes(range).await.map_err(|trouble| {
+            Unfit::Unusable(format!("nothing to compare with: {}", trouble.what()))
+        })?;
         if ours != theirs {
             return Err(Unfit::Differs(format!("its bytes {range} are others")));
         }
@@ -95,13 +118,14 @@ pub(crate) async fn prove_by_part(
     part: &std::path::Path,
     there: &RangeSet,
     seed: u64,
+    toll: &Toll,
 ) -> Result<(), Unfit> {
     let chosen = samples(there, seed);
     if chosen.is_empty() {
         return Err(Unfit::Unusable("nothing is there to compare with".into()));
     }
     for range in chosen {
-        let (theirs, ..) = patiently(source, shown, range).await?;
+        let (theirs, ..) = patiently(source, shown, range, toll).await?;
         let ours = read(part.to_path_buf(), range)
             .await
             .map_err(|error| Unfit::Unusable(error.to_string()))?;
@@ -117,6 +141,7 @@ pub(crate) async fn fetch(
     source: &Source,
     known: &Identity,
     range: ByteRange,
+    toll: &Toll,
 ) -> Result<(Bytes, Identity, Evidence), Trouble> {
     let span = RequestRange::Span(range.start()..range.end());
     let (mut reply, evidence) = compared::ask(source, known, span).await?;
@@ -130,15 +155,19 @@ pub(crate) async fn fetch(
         .ok()
         .filter(|&wanted| wanted <= MOST)
     else {
-        return Err(Trouble::Unreliable("a range from far before the one that was asked for".into()));
+        return Err(Trouble::Unreliable(
+            "a range from far before the one that was asked for".into(),
+        ));
     };
     let mut bytes = Vec::with_capacity(wanted);
     while bytes.len() < wanted {
         let room = wanted - bytes.len();
         let read = reply.body.read(&mut (&mut bytes).limit(room)).await;
-        if read.map_err(|error| Trouble::transport(source.safe_url(), error))? == 0 {
+        let count = read.map_err(|error| Trouble::transport(source.safe_url(), error))?;
+        if count == 0 {
             return Err(Trouble::short(source.safe_url()));
         }
+        toll.pay(count).await;
     }
     let bytes = Bytes::from(bytes).slice(wanted - usize::try_from(range.len()).unwrap_or(wanted)..);
     Ok((bytes, reply.identity, evidence))
@@ -158,14 +187,19 @@ impl Reference {
             .filter_map(|range| ByteRange::new(range.start, range.end))
             .collect();
         let is_ours = written.contains(&range)
-            && self.roster.foreign(self.member).overlapping(range).next().is_none();
+            && self
+                .roster
+                .foreign(self.member)
+                .overlapping(range)
+                .next()
+                .is_none();
         let there = match is_ours {
             true => read(self.writer.layout().part.clone(), range).await.ok(),
             false => None,
         };
         let bytes = match there {
             Some(bytes) => bytes,
-            None => fetch(&self.source, &self.known, range).await?.0,
+            None => fetch(&self.source, &self.known, range, &self.toll).await?.0,
         };
         cache.insert(range.start(), bytes.clone());
         Ok(bytes)
@@ -202,10 +236,11 @@ async fn patiently(
     source: &Source,
     known: &Identity,
     range: ByteRange,
+    toll: &Toll,
 ) -> Result<(Bytes, Identity, Evidence), Unfit> {
     let mut waits = WAITS.iter();
     loop {
-        let trouble = match fetch(source, known, range).await {
+        let trouble = match fetch(source, known, range, toll).await {
             Ok(fetched) => return Ok(fetched),
             Err(trouble) => trouble,
         };

@@ -105,12 +105,7 @@ impl Driver {
     }
 
     /// Gives the probe's response to the first worker.
-    pub(crate) fn adopt(
-        &mut self,
-        range: ByteRange,
-        latency: Duration,
-        adopted: Adopted,
-    ) {
+    pub(crate) fn adopt(&mut self, range: ByteRange, latency: Duration, adopted: Adopted) {
         if let Some((connection, id)) = self.scheduler.adopt(Instant::now(), range, latency) {
             self.assign(connection, SourceId::PRIMARY, id, range, Some(adopted));
         }
@@ -301,7 +296,10 @@ impl Driver {
 
     /// The leases that a source works on.
     pub(super) fn claims_of(&self, source: SourceId) -> Vec<LeaseId> {
-        let claims = self.leases.iter().filter(|(_, claim)| claim.source == source);
+        let claims = self
+            .leases
+            .iter()
+            .filter(|(_, claim)| claim.source == source);
         claims.map(|(&id, _)| id).collect()
     }
 

@@ -52,7 +52,10 @@ impl Roster {
     /// Those that are not out, the best first.
     pub(crate) fn fit(&self) -> Vec<usize> {
         let members = self.lock();
-        let fit = members.iter().enumerate().filter(|(_, member)| !member.is_out());
+        let fit = members
+            .iter()
+            .enumerate()
+            .filter(|(_, member)| !member.is_out());
         fit.map(|(at, _)| at).collect()
     }
 
@@ -136,7 +139,10 @@ impl Roster {
             .into_iter()
             .chain(longest.filter(|_| latest.is_none_or(|latest| latest.len() < STRETCH)));
         let cut = |range: ByteRange| {
-            ByteRange::new(range.end().saturating_sub(STRETCH).max(range.start()), range.end())
+            ByteRange::new(
+                range.end().saturating_sub(STRETCH).max(range.start()),
+                range.end(),
+            )
         };
         let chosen: RangeSet = ends.filter_map(cut).collect();
         chosen.iter().collect()

@@ -49,7 +49,11 @@ pub(crate) async fn check(
         return Finding::Agrees;
     }
     let third = first(&mut others, range).await;
-    Finding::Guilty(culprit((accused, &delivered), (judge, &judged), third.as_ref()))
+    Finding::Guilty(culprit(
+        (accused, &delivered),
+        (judge, &judged),
+        third.as_ref(),
+    ))
 }
 
 /// Of two that differ, a third decides; without one, or with one that has yet other bytes, the one that is believed is
@@ -71,7 +75,8 @@ async fn first<'a>(
     range: ByteRange,
 ) -> Option<(SourceId, Bytes)> {
     for judge in judges {
-        match prove::fetch(&judge.shared.source, &judge.shared.known, range).await {
+        let toll = judge.shared.intake.toll();
+        match prove::fetch(&judge.shared.source, &judge.shared.known, range, &toll).await {
             Ok((bytes, ..)) => return Some((judge.id, bytes)),
             Err(trouble) => tracing::debug!(
                 url = %judge.shared.source.safe_url(),

@@ -15,6 +15,7 @@ mod integrity;
 mod logs;
 mod memory;
 mod metalink;
+mod mirrors;
 mod names;
 #[cfg(unix)]
 mod network;

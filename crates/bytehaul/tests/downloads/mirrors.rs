@@ -1,0 +1,219 @@
+//! Several sources for one file: used together, proven first, watched while they deliver, and named when they lie.
+
+use std::time::Duration;
+
+use bytehaul::{DownloadSpec, Evidence, MirrorState, Outcome};
+use bytehaul_testkit::{Behaviour, Effect, Object, Server, When};
+
+use crate::common::{Bed, MIB};
+
+/// Long enough for mirrors to be worth their proof.
+const LEN: u64 = 40 * MIB;
+
+/// The first server of the bed and further ones, each at 4 to 6 MiB/s.
+struct Several {
+    bed: Bed,
+    others: Vec<Server>,
+}
+
+impl Several {
+    /// `first` at the bed's server, and each of `others` at a server of its own.
+    fn new(first: &Object, others: &[Object]) -> Self {
+        let bed = Bed::serving(&paced(first));
+        let serve = |object: &Object| {
+            let server = Server::spawn_thread();
+            server.serve("/f", paced(object));
+            server
+        };
+        let others = others.iter().map(serve).collect();
+        Self { bed, others }
+    }
+
+    fn spec(&self) -> DownloadSpec {
+        let mirrors = self.others.iter().map(|server| server.url("/f"));
+        mirrors.fold(self.bed.spec(), |spec, url| spec.mirror(url))
+    }
+}
+
+/// So slow that every source is needed.
+fn paced(object: &Object) -> Object {
+    object.clone().behaviour(slow())
+}
+
+fn slow() -> Behaviour {
+    Behaviour::new().total_rate(12 * MIB)
+}
+
+/// The same bytes, as another server would describe them.
+fn copy(of: u64) -> Object {
+    Object::random(of, LEN).etag(format!("\"copy-{of}\""))
+}
+
+/// A copy of which one byte in each MiB from `from` on is wrong.
+fn damaged(of: u64, from: u64) -> Object {
+    let mut bytes = bytes(of);
+    for at in (from + 4_321..LEN).step_by(1 << 20) {
+        bytes[usize::try_from(at).expect("small")] ^= 0x20;
+    }
+    Object::bytes(bytes).etag(format!("\"copy-{of}\""))
+}
+
+fn bytes(of: u64) -> Vec<u8> {
+    Object::random(of, LEN).whole()
+}
+
+fn states(outcome: &Outcome) -> Vec<&'static str> {
+    let state = |state: &MirrorState| match state {
+        MirrorState::Unused => "unused",
+        MirrorState::Used => "used",
+        MirrorState::Dropped { .. } => "dropped",
+        MirrorState::Quarantined { .. } => "quarantined",
+        _ => "unknown",
+    };
+    outcome.mirrors.iter().map(|m| state(&m.state)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_sources_deliver_at_the_same_time() {
+    let file = Object::random(1, LEN);
+    let several = Several::new(&file, &[copy(1), copy(1)]);
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    assert_eq!(states(&outcome), ["used", "used", "used"], "{outcome:?}");
+    assert!(
+        outcome.mirrors.iter().all(|m| m.bytes > 4 * MIB),
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.evidence, Evidence::Samples);
+    // Samples for the proofs, and one stretch of each mirror at the end.
+    assert!(outcome.fetched < LEN + LEN / 20, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_flips_a_byte_in_each_mib_is_never_used() {
+    let file = Object::random(2, LEN);
+    let several = Several::new(&file, &[damaged(2, 0), copy(2)]);
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    assert_eq!(
+        states(&outcome),
+        ["used", "quarantined", "used"],
+        "{outcome:?}"
+    );
+    assert_eq!(outcome.mirrors[1].bytes, 0);
+    assert_eq!(
+        outcome.mirrors[1].url.to_string(),
+        several.others[0].url("/f")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_begins_to_flip_later_is_found_and_replaced() {
+    let file = Object::random(3, LEN);
+    let several = Several::new(&file, &[copy(3), copy(3)]);
+    // The samples of the proof are right, and so may be a little of what follows.
+    let wrong = Effect::Serve(Box::new(damaged(3, 0)));
+    several.others[0].behave("/f", slow().when(When::From(8), wrong));
+    let handle = several.bed.start(several.spec());
+    crate::common::until(&handle, |_| several.others[0].bytes_sent() > 4 * MIB).await;
+    several.others[0].reset_connections();
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("the file is there");
+    several.bed.is_published(&file);
+    assert_eq!(
+        states(&outcome),
+        ["used", "quarantined", "used"],
+        "{outcome:?}"
+    );
+    assert!(outcome.mirrors[1].bytes > 0, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_length_another_version_and_no_file_are_not_used() {
+    let file = Object::random(4, LEN);
+    let longer = Object::random(4, LEN + 1);
+    let several = Several::new(&file, &[longer, Object::random(5, LEN), copy(4)]);
+    several.others[2].remove("/f");
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    let expected = ["used", "quarantined", "quarantined", "dropped"];
+    assert_eq!(states(&outcome), expected, "{outcome:?}");
+    let reason = |at: usize| format!("{:?}", outcome.mirrors[at].state);
+    assert!(reason(1).contains("length"), "{}", reason(1));
+    assert!(reason(2).contains("bytes"), "{}", reason(2));
+    assert!(reason(3).contains("404"), "{}", reason(3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_not_there_and_one_that_dies_do_not_matter() {
+    let file = Object::random(6, LEN);
+    let several = Several::new(&file, &[copy(6), copy(6)]);
+    let nobody = Server::spawn_thread();
+    let url = nobody.url("/f");
+    drop(nobody);
+    let handle = several.bed.start(several.spec().mirror(url));
+    crate::common::until(&handle, |_| several.others[0].bytes_sent() > 4 * MIB).await;
+    let dead = Behaviour::new().always(Effect::status(404));
+    several.others[0].behave("/f", dead);
+    several.others[0].reset_connections();
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("the file is there");
+    several.bed.is_published(&file);
+    assert_eq!(
+        states(&outcome),
+        ["used", "dropped", "used", "dropped"],
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_may_die_on_the_way() {
+    let file = Object::random(7, LEN);
+    let several = Several::new(&file, &[copy(7)]);
+    let handle = several.bed.start(several.spec());
+    crate::common::until(&handle, |_| several.others[0].bytes_sent() > 4 * MIB).await;
+    several
+        .bed
+        .server
+        .behave("/f", Behaviour::new().always(Effect::status(404)));
+    several.bed.server.reset_connections();
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("the file is there");
+    several.bed.is_published(&file);
+    assert_eq!(states(&outcome), ["dropped", "used"], "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_one_does_not_hold_the_end() {
+    let file = Object::random(8, LEN);
+    let several = Several::new(&file, &[copy(8)]);
+    several.others[0].behave("/f", Behaviour::new().total_rate(MIB));
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    // The first alone takes LEN / 12 MiB/s.
+    assert!(
+        outcome.elapsed < Duration::from_millis(5_500),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_etag_at_the_same_origin_is_proof_enough() {
+    let file = Object::random(9, LEN);
+    let bed = Bed::serving(&paced(&file));
+    bed.server.serve("/g", paced(&file));
+    let spec = bed.spec().mirror(bed.server.url("/g"));
+    let outcome = bed.completes(spec, &file).await;
+    assert_eq!(states(&outcome), ["used", "used"], "{outcome:?}");
+    assert_eq!(outcome.evidence, Evidence::StrongEtag);
+    // No samples: beyond the file there is only the last comparison.
+    assert!(outcome.fetched <= LEN + 2 * MIB, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_without_ranges_is_dropped() {
+    let file = Object::random(10, LEN);
+    let several = Several::new(&file, &[copy(10)]);
+    several.others[0].behave("/f", slow().when(When::Always, Effect::IgnoreRange));
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    assert_eq!(states(&outcome), ["used", "dropped"], "{outcome:?}");
+}
