@@ -58,6 +58,10 @@ pub(super) enum Objection {
         "the certificate is from an unknown authority, \"{name}\", whose own certificate could be added to the trusted ones"
     )]
     UnknownAuthority { name: String },
+    #[error(
+        "the certificate was not signed by the trusted authority whose name it has for its issuer"
+    )]
+    Namesake,
     #[error("the server's key is none of the pinned ones, it is {seen}")]
     Pin { seen: Pin },
 }
@@ -141,20 +145,28 @@ impl From<Objection> for RustlsError {
     }
 }
 
-/// Says more of an issuer that nobody knows: it is the server itself, or has a name. The last certificate that was sent is
-/// the one whose issuer is missing.
+/// Says more of an issuer that nobody knows: it is the server itself, has only the name of one that is known, or has a name of
+/// its own. The last certificate that was sent is the one whose issuer is missing.
 fn refine(
     error: RustlsError,
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
 ) -> RustlsError {
-    let RustlsError::InvalidCertificate(CertificateError::UnknownIssuer) = error else {
+    let RustlsError::InvalidCertificate(
+        fault @ (CertificateError::UnknownIssuer
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }),
+    ) = &error
+    else {
         return error;
     };
     if let Ok(own) = webpki::EndEntityCert::try_from(end_entity)
         && own.issuer() == own.subject()
     {
         return Objection::SelfSigned.into();
+    }
+    if *fault != CertificateError::UnknownIssuer {
+        return Objection::Namesake.into();
     }
     let last = intermediates.last().unwrap_or(end_entity);
     let issuer = webpki::EndEntityCert::try_from(last).ok();

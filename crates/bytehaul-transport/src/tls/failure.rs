@@ -128,10 +128,13 @@ fn certificate(error: &CertificateError) -> String {
         CertificateError::Revoked => "the certificate was revoked".to_owned(),
         CertificateError::BadEncoding => "the certificate cannot be read".to_owned(),
         CertificateError::BadSignature => {
-            "a signature of the certificate or of the server is wrong".to_owned()
+            "the server's signature is not that of its certificate's key".to_owned()
         }
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the certificate is not meant for servers".to_owned()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
+            "the certificate is signed in a way that is not accepted, such as with sha-1".to_owned()
         }
         CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
             Some(webpki::Error::CaUsedAsEndEntity) => {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytehaul_transport::http::{HeaderMap, HeaderValue};
 use bytehaul_transport::{Class, Client, ErrorKind, Request, Roots, Tls, Url};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, IsCa, KeyPair,
+};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::AsyncWriteExt;
@@ -100,10 +102,9 @@ fn server_config(versions: &[&'static rustls::SupportedProtocolVersion]) -> (Ser
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let leaf = CertificateParams::new(names)
-        .unwrap()
-        .signed_by(&key, &authority)
-        .unwrap();
+    let mut leaf = CertificateParams::new(names).unwrap();
+    leaf.distinguished_name = DistinguishedName::new();
+    let leaf = leaf.signed_by(&key, &authority).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
@@ -185,6 +186,11 @@ async fn an_unknown_authority_is_not_trusted() {
         (ErrorKind::Tls, Class::Fatal),
         "{error:?}"
     );
+    // All authorities of this file have the same name.
+    let text = crate::tls_peer::chain(&error);
+    let said =
+        "the certificate was not signed by the trusted authority whose name it has for its issuer";
+    assert!(text.ends_with(said), "{text}");
 }
 
 #[tokio::test]

@@ -232,6 +232,39 @@ async fn pins_are_those_that_others_compute() {
     );
 }
 
+/// One that has the name of a trusted one by chance, but a key of another kind.
+#[tokio::test]
+async fn namesakes_are_not_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    for (kind, name) in [
+        ("rsa:2048", "a"),
+        ("ec -pkeyopt ec_paramgen_curve:P-256", "b"),
+    ] {
+        let arguments = format!(
+            "req -x509 -newkey {kind} -nodes -keyout {name}.key -subj /CN=localhost -days 2 -out {name}.pem \
+             -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE"
+        );
+        openssl(dir.path(), &arguments);
+    }
+    for (shown, trusted) in [("a", "b"), ("b", "a")] {
+        let (pem, key) = (read(&format!("{shown}.pem")), read(&format!("{shown}.key")));
+        let server = OpenSsl::start(&authority, &[("cert.pem", &pem), ("key.pem", &key)], "");
+        let trusted = read(&format!("{trusted}.pem"));
+        let tls = trusting(&authority).add_roots_pem(trusted);
+        let said = server.refusal(&client(tls)).await;
+        assert!(
+            said.ends_with("the certificate is self-signed and not trusted"),
+            "{said}"
+        );
+        server
+            .page(&client(trusting(&authority).add_roots_pem(pem)))
+            .await
+            .unwrap();
+    }
+}
+
 fn openssl(dir: &Path, arguments: &str) {
     let done = Command::new("openssl")
         .args(arguments.split_whitespace())
