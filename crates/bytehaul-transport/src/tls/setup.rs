@@ -131,10 +131,7 @@ async fn add_system(store: &mut RootCertStore) -> Result<(), Error> {
         "loaded the system's root certificates"
     );
     if store.is_empty() {
-        let error = Error::new(
-            ErrorKind::Configuration,
-            "no root certificate found on this system",
-        );
+        let error = Error::new(ErrorKind::Tls, "no root certificate found on this system");
         return Err(match loaded.errors.into_iter().next() {
             Some(cause) => error.with_source(cause),
             None => error,
