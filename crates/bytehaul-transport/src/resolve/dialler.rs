@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hickory_resolver::config::ConnectionConfig;
 use hickory_resolver::net::NetError;
@@ -14,19 +15,26 @@ use hickory_resolver::{ConnectionProvider, PoolContext};
 pub(super) struct Dialler {
     runtime: TokioRuntimeProvider,
     failure: Arc<Mutex<Option<NetError>>>,
+    connected: Arc<AtomicUsize>,
 }
 
 impl Dialler {
+    /// How many connections were made so far.
+    pub(super) fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
     /// The reason in place of hickory's "no connections", where there is one.
     pub(super) fn explained(&self, error: NetError) -> NetError {
         match error {
-            NetError::NoConnections => {
-                let failure = self.failure.lock();
-                let failure = failure.unwrap_or_else(PoisonError::into_inner);
-                failure.clone().unwrap_or(error)
-            }
+            NetError::NoConnections => self.failure().clone().unwrap_or(error),
             error => error,
         }
+    }
+
+    /// Why the last one could not be made, if it could not.
+    pub(super) fn failure(&self) -> MutexGuard<'_, Option<NetError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -42,11 +50,13 @@ impl ConnectionProvider for Dialler {
         context: &PoolContext,
     ) -> Result<Self::FutureConn, NetError> {
         let dialling = self.runtime.new_connection(ip, config, context)?;
-        let failure = Arc::clone(&self.failure);
+        let dialler = self.clone();
         Ok(Box::pin(async move {
             let dialled = dialling.await;
-            let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            *failure = dialled.as_ref().err().cloned();
+            if dialled.is_ok() {
+                dialler.connected.fetch_add(1, Ordering::Relaxed);
+            }
+            *dialler.failure() = dialled.as_ref().err().cloned();
             dialled
         }))
     }

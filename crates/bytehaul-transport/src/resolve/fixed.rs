@@ -8,6 +8,9 @@ use super::{Resolve, ResolveError, Resolving};
 
 /// A fixed table of names. What is not in it is asked from the next resolver, or does not exist.
 ///
+/// As with every resolver, a client with `enable_ipv6(false)` uses the IPv4 addresses alone. To lay down where a host is in any
+/// case, and at which port, see [`ClientBuilder::pin_host`](crate::ClientBuilder::pin_host).
+///
 /// ```
 /// use bytehaul_transport::Client;
 /// use bytehaul_transport::resolve::FixedResolver;

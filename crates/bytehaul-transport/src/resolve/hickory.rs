@@ -23,6 +23,7 @@ use crate::tls::{Alpn, Tls, TlsSetup};
 ///
 /// - **Order.** The hosts file comes first. Name servers are asked in the given order: the next one at once when one fails,
 ///   and beside one that has not answered within 750 ms, which is then asked last for a minute. All together have 4 s.
+///   They are taken to know the same names, as resolv.conf(5) has it.
 /// - **Families.** A and AAAA are asked at the same time. When one has come, the other is waited for 50 ms (RFC 8305
 ///   section 3). Where there are both, RFC 6724 decides which is first: mostly IPv6, but not on a machine without a route for it.
 /// - **Cache.** 1024 answers, each for its TTL, but for 1 s at least and an hour at most; "no such name" for what RFC 2308 says, and

@@ -67,18 +67,7 @@ impl Upstream {
 impl Inner {
     async fn ask(&self, request: DnsRequest) -> Result<DnsResponse, NetError> {
         let mut failures: Vec<(usize, NetError)> = Vec::new();
-        let begin = |index: usize| {
-            let server = &self.servers[index];
-            let asking = server.pool.send(request.clone());
-            async move {
-                match asking.first_answer().await {
-                    Err(error) if !error.is_no_records_found() => {
-                        Err(server.dialler.explained(error))
-                    }
-                    answer => Ok(answer),
-                }
-            }
-        };
+        let begin = |index: usize| self.servers[index].ask(&request);
         let failed = |index, error: Option<NetError>| {
             failures.push((index, error.unwrap_or(NetError::Timeout)));
         };
@@ -132,6 +121,32 @@ impl Inner {
             return NetError::RustlsError(rustls::Error::General(text));
         }
         NetError::Msg(text)
+    }
+}
+
+impl Server {
+    /// What the server says, of which "there is none" is an answer too.
+    async fn ask(&self, request: &DnsRequest) -> Result<Result<DnsResponse, NetError>, NetError> {
+        let mut tries = 1;
+        loop {
+            let connected = self.dialler.connected();
+            let answer = self.pool.send(request.clone()).first_answer().await;
+            if tries < MOST_TRIES && self.was_closed_before(&answer, connected) {
+                tries += 1;
+                continue;
+            }
+            return match answer.map_err(|error| self.dialler.explained(error)) {
+                Err(error) if !error.is_no_records_found() => Err(error),
+                answer => Ok(answer),
+            };
+        }
+    }
+
+    /// Whether the query went out on an old connection that the server had closed, which says nothing. hickory has let go
+    /// of it by now, but there may be as many of them as there were queries at a time.
+    fn was_closed_before(&self, answer: &Result<DnsResponse, NetError>, connected: usize) -> bool {
+        let was_old = self.dialler.connected() == connected && self.dialler.failure().is_none();
+        was_old && is_lost(answer)
     }
 }
 
@@ -196,6 +211,18 @@ impl futures_core::Stream for Answer {
     }
 }
 
+/// Whether the connection broke off. hickory has several words for it, one for each transport.
+fn is_lost(answer: &Result<DnsResponse, NetError>) -> bool {
+    matches!(
+        answer,
+        Err(NetError::NoConnections
+            | NetError::Message(_)
+            | NetError::Msg(_)
+            | NetError::Io(_)
+            | NetError::H2(_))
+    )
+}
+
 fn describe(error: &NetError) -> String {
     if let Some(error) = certificate_error(error) {
         return format!("is not trusted: {}", explain(error));
@@ -228,5 +255,6 @@ fn certificate_error(error: &NetError) -> Option<&rustls::Error> {
 
 /// RFC 1035 leaves it open; glibc waits for 5 s, which is as long as a user waits at all.
 const PATIENCE: Duration = Duration::from_millis(750);
+const MOST_TRIES: usize = 8;
 /// For all servers together.
 pub(super) const LIMIT: Duration = Duration::from_secs(4);

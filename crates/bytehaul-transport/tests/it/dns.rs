@@ -280,6 +280,40 @@ async fn over_tls_and_https() {
 }
 
 #[tokio::test]
+async fn a_name_server_that_was_restarted_is_connected_to_again() {
+    let (authority, mut dns) = encrypted(&["127.0.0.1"]);
+    let at = |scheme: &str, address: SocketAddr| {
+        let server = format!("{scheme}://{address}").parse().unwrap();
+        HickoryResolver::with_name_servers([server]).tls(trusting(&authority))
+    };
+    let resolvers = [at("tls", dns.tls), at("https", dns.https)];
+    for name in ["a.test", "b.test"] {
+        for resolver in &resolvers {
+            let (found, took) = timed(resolver, name).await;
+            assert_eq!(found.unwrap(), [V4]);
+            assert!(took < ms(700), "{took:?}");
+        }
+        dns.restart();
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_remembered_where_the_zone_says_for_how_long() {
+    let (authority, dns) = encrypted(&["127.0.0.1"]);
+    let server = format!("tls://{}", dns.tls).parse().unwrap();
+    let resolver = HickoryResolver::with_name_servers([server]).tls(trusting(&authority));
+    for _ in 0..3 {
+        let missing = resolver.resolve("missing.test").await;
+        assert!(
+            matches!(missing, Err(ResolveError::NotFound)),
+            "{missing:?}"
+        );
+    }
+    assert_eq!(dns.log().matches("missing.test. A IN").count(), 1);
+    assert_eq!(dns.log().matches("missing.test. AAAA IN").count(), 1);
+}
+
+#[tokio::test]
 async fn an_untrusted_name_server_is_one_clear_line() {
     let (authority, dns) = encrypted(&["dns.test"]);
     let stranger = Authority::new();

@@ -84,7 +84,7 @@ impl Drop for Dnsmasq {
     }
 }
 
-/// unbound with DNS over TLS and HTTPS. It knows `a.test` as 127.0.0.1.
+/// unbound with DNS over TLS and HTTPS. It knows `a.test` and `b.test` as 127.0.0.1.
 pub(crate) struct Unbound {
     pub(crate) tls: SocketAddr,
     pub(crate) https: SocketAddr,
@@ -100,15 +100,7 @@ impl Unbound {
         std::fs::write(path.join("key.pem"), certificate.key_pem()).unwrap();
         let (tls, https) = (free_port(), free_port());
         std::fs::write(path.join("unbound.conf"), configuration(path, tls, https)).unwrap();
-        let mut command = Command::new(program("unbound"));
-        command
-            .args(["-d", "-p", "-c"])
-            .arg(path.join("unbound.conf"));
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        let child = child.spawn().unwrap();
+        let child = unbound(path);
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let server = Self {
             tls: at(tls),
@@ -118,6 +110,16 @@ impl Unbound {
         };
         wait_until(|| server.log().contains("start of service"));
         server
+    }
+
+    /// Ends it and all its connections, and starts another at the same ports.
+    pub(crate) fn restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let starts = |server: &Self| server.log().matches("start of service").count();
+        let before = starts(self);
+        self.child = unbound(self.directory.path());
+        wait_until(|| starts(self) > before);
     }
 
     pub(crate) fn log(&self) -> String {
@@ -132,6 +134,18 @@ impl Drop for Unbound {
     }
 }
 
+fn unbound(directory: &Path) -> Child {
+    let mut command = Command::new(program("unbound"));
+    command
+        .args(["-d", "-p", "-c"])
+        .arg(directory.join("unbound.conf"));
+    let quiet = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    quiet.spawn().unwrap()
+}
+
 fn configuration(path: &Path, tls: u16, https: u16) -> String {
     let path = path.display();
     format!(
@@ -142,7 +156,9 @@ fn configuration(path: &Path, tls: u16, https: u16) -> String {
          \x20username: \"\"\n chroot: \"\"\n directory: {path}\n pidfile: \"\"\n\
          \x20use-syslog: no\n logfile: {path}/log\n log-queries: yes\n do-daemonize: no\n\
          \x20module-config: \"iterator\"\n local-zone: \"test.\" static\n\
-         \x20local-data: \"a.test. 60 IN A 127.0.0.1\"\nremote-control:\n control-enable: no\n"
+         \x20local-data: \"a.test. 60 IN A 127.0.0.1\"\n\
+         \x20local-data: \"b.test. 60 IN A 127.0.0.1\"\n\
+         \x20local-data: \"test. 60 IN SOA ns.test. root.test. 1 2 3 4 60\"\nremote-control:\n control-enable: no\n"
     )
 }
 
