@@ -159,7 +159,8 @@ fn names(expected: &ServerName<'_>, presented: &[String]) -> String {
         let inner = inner
             .strip_prefix("DnsName(")
             .or_else(|| inner.strip_prefix("IpAddress("))?;
-        Some(inner.trim_matches('"').to_owned())
+        let plain = inner.trim_matches('"').chars().filter(|c| !c.is_control());
+        Some(plain.take(MAX_NAME).collect::<String>())
     });
     let mut names: Vec<String> = names.collect();
     if names.is_empty() {
@@ -247,8 +248,44 @@ const NO_VERSION: &str = "the server speaks no version of tls that is allowed he
 /// Names of a certificate that are shown.
 const MAX_NAMES: usize = 5;
 
+/// Characters of each: as long as a host name can be (RFC 1035 section 2.3.4).
+const MAX_NAME: usize = 253;
+
 /// The end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
 /// No socket gives this kind to a reader or writer, so it cannot be taken for another.
 const REFUSAL: io::ErrorKind = io::ErrorKind::PermissionDenied;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_a_certificate_can_do_no_harm() {
+        let expected = ServerName::try_from("a.test").unwrap();
+        let long = format!("DnsName(\"{}\")", "x".repeat(60_000));
+        for (presented, said) in [
+            (&["DnsName(\"b\u{1b}[31m\n.test\")"][..], "b[31m.test, not"),
+            (
+                &["IpAddress(::1)", "DirectoryName"],
+                "is for ::1, not for a.test",
+            ),
+            (&["Unsupported(0x1)", "DnsName("], "names no host"),
+            (&[&long], "xxx, not for a.test"),
+        ] {
+            let presented: Vec<String> = presented.iter().map(|&name| name.to_owned()).collect();
+            let text = names(&expected, &presented);
+            assert!(text.contains(said) && text.len() < 400, "{text}");
+            assert!(!text.contains(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dates_beyond_the_calendar() {
+        for seconds in [0, LAST_SECOND, LAST_SECOND + 1, u64::MAX] {
+            let date = date(UnixTime::since_unix_epoch(Duration::from_secs(seconds)));
+            assert!(date.ends_with(" GMT"), "{date}");
+        }
+    }
+}
