@@ -107,6 +107,14 @@ impl Carrier {
         }
     }
 
+    /// The budget of the first request: while there is another source to try, a dead one is not waited for.
+    pub(crate) fn first_retry(&self) -> RetryBudget {
+        match self.roster.fit().len() {
+            0 | 1 => self.retry(),
+            _ => RetryBudget::new(self.job.retry.clone().max_retries(0), self.seed),
+        }
+    }
+
     pub(crate) fn retry(&self) -> RetryBudget {
         RetryBudget::new(self.job.retry.clone(), self.seed)
     }

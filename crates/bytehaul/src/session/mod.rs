@@ -14,6 +14,7 @@ mod place;
 mod probe;
 mod prove;
 mod ranged;
+mod recheck;
 mod renewal;
 mod roster;
 mod sequential;

@@ -4,18 +4,21 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytehaul_schedule::RetryBudget;
+use bytehaul_schedule::{ByteRange, RangeSet, RetryBudget};
 use bytehaul_storage::{Claim, Layout, Left};
-use bytehaul_transport::RequestRange;
+use bytehaul_transport::{RequestRange, SafeUrl};
 
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity, Verdict};
+use crate::metalink;
 use crate::session::Session;
+use crate::session::carry::Carrier;
 use crate::session::compared;
 use crate::session::job::{Connections, Job, Place, Resume};
 use crate::session::overlap::{self, Overlap};
 use crate::session::place;
 use crate::session::probe::{self, Kind, Probe};
+use crate::session::prove::{self, Unfit};
 use crate::session::source::Source;
 use crate::session::trouble::Trouble;
 use crate::spec::OnRemoteChange;
@@ -25,6 +28,9 @@ use crate::spec::OnRemoteChange;
 pub(crate) struct Opened {
     pub(crate) claim: Claim,
     pub(crate) identity: Identity,
+    /// By what another run recognises the file: what the source before this one said of it, when this one has proven to
+    /// have the same.
+    pub(crate) stored: Identity,
     pub(crate) kept: Kept,
     /// The first response. `None` when an earlier run had everything already.
     pub(crate) probe: Option<Probe>,
@@ -40,13 +46,14 @@ pub(crate) enum Kept {
 /// Claims the target and asks the first request, until it is clear what to write.
 pub(crate) async fn open(
     session: &Session,
-    job: &Job,
-    source: &Source,
+    carrier: &Carrier,
     resume: Resume,
     retry: &mut RetryBudget,
 ) -> Result<Opened, DownloadError> {
+    let (job, source) = (&carrier.job, &*carrier.source());
     let mut opening = Opening {
         session,
+        carrier,
         job,
         source,
         resume,
@@ -66,25 +73,30 @@ pub(crate) async fn open(
             return Ok(Opened {
                 claim,
                 identity: left.identity.clone(),
+                stored: left.identity.clone(),
                 kept,
                 probe: None,
             });
         }
         let mut probe = probe::probe(source, opening.wanted(left.as_ref()), retry).await?;
         job.check_len(&probe.url, probe.identity.len)?;
-        let kept = match left {
-            None => Kept::Nothing,
+        let identity = probe.identity.clone();
+        let (kept, stored) = match left {
+            None => (Kept::Nothing, identity.clone()),
             Some(left) => match opening.reconcile(&left, &mut probe, retry).await? {
-                Reconciled::Kept(evidence) => Kept::Left { evidence },
+                Reconciled::Kept(evidence) if opening.is_of_another_source(&left, &probe) => {
+                    (Kept::Left { evidence }, left.identity)
+                }
+                Reconciled::Kept(evidence) => (Kept::Left { evidence }, identity.clone()),
                 Reconciled::AskAgain => continue,
             },
         };
-        let identity = probe.identity.clone();
         match opening.settle(held, &probe).await? {
             Settled::Here(claim) => {
                 return Ok(Opened {
                     claim,
                     identity,
+                    stored,
                     kept,
                     probe: Some(probe),
                 });
@@ -92,6 +104,7 @@ pub(crate) async fn open(
             Settled::Elsewhere(claim) if opening.usable(&claim).is_none() => {
                 return Ok(Opened {
                     claim,
+                    stored: identity.clone(),
                     identity,
                     kept: Kept::Nothing,
                     probe: Some(probe),
@@ -116,6 +129,7 @@ pub(crate) async fn open(
 
 struct Opening<'a> {
     session: &'a Session,
+    carrier: &'a Carrier,
     job: &'a Job,
     source: &'a Source,
     resume: Resume,
@@ -133,6 +147,7 @@ struct Usable {
     /// validator proves enough.
     overlap: Range<u64>,
     part: PathBuf,
+    durable: RangeSet,
 }
 
 /// Which claim the download goes on with.
@@ -182,14 +197,20 @@ impl Opening<'_> {
             .ok()?;
         let missing = missing(left, identity.len?);
         let part = claim.layout().part.clone();
+        let durable = left
+            .durable
+            .iter()
+            .filter_map(|range| ByteRange::new(range.start, range.end))
+            .collect();
         let Some(gap) = missing.first() else {
             // Complete but not published: no server needs to be asked, but it has to be this very URL's file.
-            let same = identity.url == self.source.safe_url().identity();
+            let same = self.carrier.roster.has_url(&identity.url);
             return same.then_some(Usable {
                 identity,
                 missing,
                 overlap: 0..0,
                 part,
+                durable,
             });
         };
         let weak = identity.best() > Evidence::StrongEtag;
@@ -204,6 +225,7 @@ impl Opening<'_> {
             missing,
             overlap,
             part,
+            durable,
         })
     }
 
@@ -242,8 +264,33 @@ impl Opening<'_> {
         probe: &mut Probe,
         retry: &mut RetryBudget,
     ) -> Result<Reconciled, DownloadError> {
-        let what = match left.identity.compare(&probe.identity) {
-            Verdict::Same(evidence) if left.identity.is_resumable_as(&probe.identity) => {
+        let verdict = match self.is_of_another_source(left, probe) {
+            true => match self.prove(left, probe).await {
+                Ok(evidence) => Verdict::Same(evidence),
+                Err(Unfit::Differs(what)) if self.carrier.lead() == 0 => Verdict::Changed(what),
+                // What the first source has sent is believed, and stays; this one is not asked again.
+                Err(Unfit::Differs(what)) => {
+                    let (url, lead) = (probe.url.clone(), self.carrier.lead());
+                    tracing::warn!(%url, what, "a source does not have the same file; nothing of it is used");
+                    self.carrier.roster.quarantine(lead, what.clone());
+                    return Err(unproven(url, what));
+                }
+                Err(Unfit::Unusable(what)) if left.durable.covered() >= LITTLE => {
+                    return Err(unproven(probe.url.clone(), what));
+                }
+                // Less is fetched anew sooner than it is proven.
+                Err(Unfit::Unusable(_)) => {
+                    self.resume = Resume::Never;
+                    return Ok(Reconciled::AskAgain);
+                }
+            },
+            false => left.identity.compare(&probe.identity),
+        };
+        let is_known = self.carrier.roster.has_url(&left.identity.url);
+        let what = match verdict {
+            Verdict::Same(evidence)
+                if is_known || left.identity.is_resumable_as(&probe.identity) =>
+            {
                 match self.compare_overlap(left, probe).await {
                     Ok(Overlap::Equal) => return Ok(Reconciled::Kept(evidence)),
                     Ok(Overlap::Differs) => "bytes that are there already differ".into(),
@@ -276,6 +323,45 @@ impl Opening<'_> {
         }
     }
 
+    /// Whether the bytes that are there came from another of the sources of this download: its validators say nothing
+    /// about those of this one.
+    fn is_of_another_source(&self, left: &Usable, probe: &Probe) -> bool {
+        left.identity.url != probe.identity.url && self.carrier.roster.has_url(&left.identity.url)
+    }
+
+    /// Proves that this source has the file of which some bytes are there.
+    async fn prove(&self, left: &Usable, probe: &Probe) -> Result<Evidence, Unfit> {
+        let strong = Identity {
+            len: left.identity.len,
+            digests: metalink::strong(&left.identity.digests)
+                .into_iter()
+                .collect(),
+            ..Identity::default()
+        };
+        match strong.compare(&probe.identity) {
+            Verdict::Same(Evidence::Digest) => return Ok(Evidence::Digest),
+            Verdict::Same(_) => (),
+            Verdict::Doubt(what) | Verdict::Changed(what) => return Err(Unfit::Differs(what)),
+        }
+        if left.durable.covered() < LITTLE {
+            return Err(Unfit::Unusable(
+                "too little is there to compare with".into(),
+            ));
+        }
+        let toll = self.carrier.toll();
+        let seed = self.carrier.seed;
+        prove::prove_by_part(
+            self.source,
+            &probe.identity,
+            &left.part,
+            &left.durable,
+            seed,
+            &toll,
+        )
+        .await?;
+        Ok(Evidence::Samples)
+    }
+
     /// Takes the overlap from the start of the probe's body, so that what follows is missing.
     async fn compare_overlap(&self, left: &Usable, probe: &mut Probe) -> Result<Overlap, Trouble> {
         let Kind::Ranged { range, .. } = &mut probe.kind else {
@@ -297,6 +383,17 @@ impl Opening<'_> {
         .await
     }
 }
+
+fn unproven(url: SafeUrl, what: String) -> DownloadError {
+    DownloadError::BadResponse {
+        url,
+        what,
+        retries: 0,
+    }
+}
+
+/// So few bytes could be of several files.
+const LITTLE: u64 = 1024 * 1024;
 
 /// Whether `path` names what is claimed; a claim knows its target by its real path.
 fn is_target(claim: &Claim, path: &Path) -> bool {

@@ -7,6 +7,14 @@ use bytehaul_schedule::{ByteRange, RangeSet};
 use crate::outcome::{MirrorReport, MirrorState};
 use crate::session::source::Source;
 
+/// The bytes of one request.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    range: ByteRange,
+    /// When it last grew.
+    touched: u64,
+}
+
 /// The URL that was given first, and its mirrors in the order of their priority. Outlives every attempt.
 #[derive(Debug)]
 pub(crate) struct Roster {
@@ -19,10 +27,12 @@ struct Member {
     state: MirrorState,
     /// What the part file may have of it: of bytes that two brought, either.
     delivered: RangeSet,
-    /// What of it was not compared with another's yet, and where it came to last.
-    recent: RangeSet,
-    last: u64,
+    /// What of it came since the last comparison: by request, in the order in which they began.
+    recent: Vec<Run>,
+    unchecked: u64,
+    clock: u64,
     bytes: u64,
+    benched: bool,
 }
 
 impl Roster {
@@ -31,18 +41,40 @@ impl Roster {
             source,
             state: MirrorState::Unused,
             delivered: RangeSet::new(),
-            recent: RangeSet::new(),
-            last: 0,
+            recent: Vec::new(),
+            unchecked: 0,
+            clock: 0,
             bytes: 0,
+            benched: false,
         });
         Self {
             members: Mutex::new(members.collect()),
         }
     }
 
-    /// How many sources there are, with the first one.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().len()
+    /// Whether a source has this URL, as identities tell it.
+    pub(crate) fn has_url(&self, url: &str) -> bool {
+        let members = self.lock();
+        members
+            .iter()
+            .any(|member| member.source.safe_url().identity() == url)
+    }
+
+    /// Nothing else is left: a source that did not work is tried once more.
+    pub(crate) fn readmit(&self, member: usize) {
+        self.lock()[member].state = MirrorState::Unused;
+    }
+
+    /// Whether others are left out already.
+    pub(crate) fn is_benched(&self) -> bool {
+        self.lock().iter().any(|member| member.benched)
+    }
+
+    /// From now on no other source than `lead` is used, though nothing is said against them yet.
+    pub(crate) fn bench_others(&self, lead: usize) {
+        for (at, member) in self.lock().iter_mut().enumerate() {
+            member.benched = at != lead;
+        }
     }
 
     pub(crate) fn source(&self, member: usize) -> Arc<Source> {
@@ -55,7 +87,7 @@ impl Roster {
         let fit = members
             .iter()
             .enumerate()
-            .filter(|(_, member)| !member.is_out());
+            .filter(|(_, member)| !member.is_out() && !member.benched);
         fit.map(|(at, _)| at).collect()
     }
 
@@ -79,7 +111,8 @@ impl Roster {
     pub(crate) fn quarantine(&self, member: usize, reason: String) -> RangeSet {
         let member = &mut self.lock()[member];
         member.state = MirrorState::Quarantined { reason };
-        member.recent = RangeSet::new();
+        member.recent.clear();
+        member.unchecked = 0;
         std::mem::take(&mut member.delivered)
     }
 
@@ -90,9 +123,9 @@ impl Roster {
         member.delivered.insert(range);
         let news = member.delivered.covered() - before;
         if news > 0 {
-            member.recent.insert(range);
-            member.last = range.end();
+            member.unchecked += news;
             member.bytes += news;
+            member.touch(range);
         }
     }
 
@@ -100,7 +133,6 @@ impl Roster {
     pub(crate) fn take_back(&self, ranges: &RangeSet) {
         for member in self.lock().iter_mut() {
             member.delivered = member.delivered.difference(ranges);
-            member.recent = member.recent.difference(ranges);
         }
     }
 
@@ -113,9 +145,14 @@ impl Roster {
         })
     }
 
-    /// What each source has delivered.
-    pub(crate) fn shares(&self) -> Vec<RangeSet> {
-        self.lock().iter().map(|m| m.delivered.clone()).collect()
+    /// What one source has delivered.
+    pub(crate) fn share(&self, member: usize) -> RangeSet {
+        self.lock()[member].delivered.clone()
+    }
+
+    /// How many sources there are, with the first one.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     /// Whether all of `range` is still counted as delivered by this source.
@@ -125,34 +162,34 @@ impl Roster {
 
     /// Bytes that a source has delivered since its last comparison.
     pub(crate) fn unchecked(&self, member: usize) -> u64 {
-        self.lock()[member].recent.covered()
+        self.lock()[member].unchecked
     }
 
-    /// The stretch to compare next: what came last, since one that has begun to damage bytes goes on with it, and the
-    /// end of the longest run when that is short. They count as compared from now on, and with them all before.
+    /// What to compare next, 1 MiB or a little more: the ends of the request that began last and of the one that grew
+    /// last, since one that has begun to damage bytes goes on with it, and where these are short some before them. What
+    /// came until now counts as compared.
     pub(crate) fn stretches(&self, member: usize) -> Vec<ByteRange> {
         let member = &mut self.lock()[member];
-        let recent = std::mem::take(&mut member.recent);
-        let latest = recent.iter().find(|range| range.end() == member.last);
-        let longest = recent.iter().max_by_key(ByteRange::len);
-        let ends = latest
-            .into_iter()
-            .chain(longest.filter(|_| latest.is_none_or(|latest| latest.len() < STRETCH)));
-        let cut = |range: ByteRange| {
-            ByteRange::new(
-                range.end().saturating_sub(STRETCH).max(range.start()),
-                range.end(),
-            )
-        };
-        let chosen: RangeSet = ends.filter_map(cut).collect();
-        chosen.iter().collect()
+        member.unchecked = 0;
+        let runs = std::mem::take(&mut member.recent);
+        let mut chosen = RangeSet::new();
+        for run in runs.iter().rev() {
+            chosen.insert(tail(run.range));
+            if run.range.len() >= STRETCH || chosen.covered() >= STRETCH {
+                break;
+            }
+        }
+        let touched = runs.iter().max_by_key(|run| run.touched);
+        chosen.extend(touched.map(|run| tail(run.range)));
+        chosen.intersection(&member.delivered).iter().collect()
     }
 
     /// What belonged to a version of the file that is gone.
     pub(crate) fn start_over(&self) {
         for member in self.lock().iter_mut() {
             member.delivered = RangeSet::new();
-            member.recent = RangeSet::new();
+            member.recent.clear();
+            member.unchecked = 0;
             if member.state == MirrorState::Used {
                 member.state = MirrorState::Unused;
             }
@@ -179,12 +216,31 @@ impl Roster {
 }
 
 impl Member {
+    fn touch(&mut self, range: ByteRange) {
+        self.clock += 1;
+        let touched = self.clock;
+        let known = self.recent.iter_mut().rev();
+        match known
+            .into_iter()
+            .find(|run| run.range.start() == range.start())
+        {
+            Some(run) => *run = Run { range, touched },
+            None => self.recent.push(Run { range, touched }),
+        }
+    }
+
     fn is_out(&self) -> bool {
         match self.state {
             MirrorState::Dropped { .. } | MirrorState::Quarantined { .. } => true,
             MirrorState::Unused | MirrorState::Used => false,
         }
     }
+}
+
+/// The end of a range, not longer than is compared at a time.
+fn tail(range: ByteRange) -> ByteRange {
+    let start = range.end().saturating_sub(STRETCH).max(range.start());
+    ByteRange::new(start, range.end()).unwrap_or(range)
 }
 
 /// Long enough that one damaged byte in each MiB cannot hide.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytehaul_schedule::RangeSet;
+use bytehaul_schedule::{RangeSet, RetryBudget};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -13,9 +13,9 @@ use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
 use crate::session::open::Kept;
-use crate::session::probe;
+use crate::session::probe::{self, Probe};
 use crate::session::sink::{Ordered, Sink};
-use crate::session::transfer::automatic_piece;
+use crate::session::transfer::{automatic_piece, is_of_the_source};
 
 /// How a stream came to its end: all bytes have been handed to the reader.
 #[derive(Debug)]
@@ -23,6 +23,24 @@ pub(crate) struct Streamed {
     pub(crate) len: u64,
     pub(crate) evidence: Evidence,
     pub(crate) length_verified: bool,
+}
+
+/// The first answer of the first source that has one. The others are not used beside it: bytes that a reader has could
+/// not be taken back if they proved to be wrong.
+async fn first_answer(carrier: &Carrier, retry: &mut RetryBudget) -> Result<Probe, DownloadError> {
+    let wanted = || probe::beginning(&carrier.job);
+    for member in carrier.roster.fit().into_iter().skip(1) {
+        let mut retry = carrier.first_retry();
+        match probe::probe(&carrier.source(), wanted(), &mut retry).await {
+            Err(error) if is_of_the_source(&error) => {
+                let url = carrier.source().safe_url().clone();
+                tracing::warn!(%url, %error, "a source is dropped");
+                carrier.set_lead(member);
+            }
+            answered => return answered,
+        }
+    }
+    probe::probe(&carrier.source(), wanted(), retry).await
 }
 
 /// Runs until every byte has been handed to the reader. Bytes that a reader has cannot be taken back, so a
@@ -36,7 +54,7 @@ pub(crate) async fn stream(
     let stats = &session.stats;
     stats.set_state(DownloadState::Connecting);
     let mut retry = carrier.retry();
-    let first = probe::probe(&carrier.source(), probe::beginning(job), &mut retry).await?;
+    let first = first_answer(carrier, &mut retry).await?;
     let identity = first.identity.clone();
     job.check_len(&first.url, identity.len)?;
     if let Some(len) = identity.len {

@@ -8,7 +8,7 @@ use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
 
 use crate::downloader::Shared;
-use crate::error::DownloadError;
+use crate::error::{DownloadError, ErrorKind};
 use crate::identity::Identity;
 use crate::metalink;
 use crate::network::Access;
@@ -19,7 +19,9 @@ use crate::session::finish::Arrived;
 use crate::session::job::{Job, Resume};
 use crate::session::open::{self, Kept, Opened};
 use crate::session::probe::Probe;
+use crate::session::recheck;
 use crate::session::sink::Sink;
+use crate::session::trouble::in_a_line;
 use crate::spec::{Durability, FileAllocation, FollowMetalink, OnRemoteChange};
 
 /// What one attempt came to.
@@ -51,12 +53,20 @@ impl Transfer {
         let job = self.job();
         let mut resume = job.resume;
         let mut restarts = 0;
+        let mut first_error = None;
+        let mut suspects = None;
         loop {
             let Attempted {
                 writer,
                 digest,
                 carried,
-            } = self.attempt(resume).await?;
+            } = match self.attempt(resume).await {
+                Ok(attempted) => attempted,
+                Err(error) => {
+                    resume = self.stand_in(error, resume, &mut first_error).await?;
+                    continue;
+                }
+            };
             match carried {
                 Carried::Complete {
                     len,
@@ -65,6 +75,21 @@ impl Transfer {
                 } => {
                     let url = self.carrier.source().answered_from();
                     job.check_len(&url, Some(len))?;
+                    match suspects.take() {
+                        None => {
+                            let found =
+                                recheck::suspicion(&self.carrier, &writer, digest, len).await?;
+                            if let Some(found) = found {
+                                suspects = Some(found);
+                                self.fetch_again(writer).await?;
+                                resume = Resume::Proven;
+                                continue;
+                            }
+                        }
+                        Some(suspects) => {
+                            recheck::name(&self.carrier, &writer, suspects).await?;
+                        }
+                    }
                     return Ok(Arrived {
                         writer,
                         len,
@@ -83,11 +108,69 @@ impl Transfer {
                     }
                     tracing::warn!(%url, what, "the remote file changed; starting over");
                     self.drop_old(writer).await?;
+                    self.carrier.roster.start_over();
                     restarts += 1;
                     resume = Resume::Never;
                 }
             }
         }
+    }
+
+    /// After a source has failed, the next one takes its place, with what is there already as far as it proves to have the
+    /// same file. When none is left, the first is tried once more, with all the patience that was asked for.
+    async fn stand_in(
+        &self,
+        error: DownloadError,
+        resume: Resume,
+        first_error: &mut Option<DownloadError>,
+    ) -> Result<Resume, DownloadError> {
+        let (roster, lead) = (&self.carrier.roster, self.carrier.lead());
+        if roster.len() < 2 || !is_of_the_source(&error) {
+            return Err(error);
+        }
+        let source = self.carrier.source();
+        tracing::warn!(url = %source.safe_url(), %error, "a source is dropped");
+        roster.set_dropped(lead, in_a_line(&error));
+        let had_writer = match self.session.active() {
+            Some(writer) => {
+                self.session.set_active(None);
+                writer.close().await?;
+                true
+            }
+            None => false,
+        };
+        match (roster.fit().first(), &first_error) {
+            (Some(&next), _) => {
+                self.carrier.set_lead(next);
+                first_error.get_or_insert(error);
+            }
+            (None, Some(first)) if first.kind() == ErrorKind::Network && !roster.is_benched() => {
+                self.carrier.set_lead(0);
+                roster.readmit(0);
+                roster.bench_others(0);
+            }
+            (None, _) => return Err(first_error.take().unwrap_or(error)),
+        }
+        Ok(match resume {
+            // What is there by now is of this run.
+            Resume::Never if had_writer => Resume::Proven,
+            resume => resume,
+        })
+    }
+
+    /// Has the first source alone fetch what others had delivered.
+    async fn fetch_again(&self, writer: Writer) -> Result<(), DownloadError> {
+        let (roster, lead) = (&self.carrier.roster, self.carrier.lead());
+        let url = self.carrier.source().safe_url().clone();
+        tracing::warn!(%url, "the file does not match its checksum; what mirrors have delivered is fetched again");
+        let foreign = roster.foreign(lead);
+        roster.bench_others(lead);
+        roster.take_back(&foreign);
+        let ranges = foreign.iter().map(|range| range.start()..range.end());
+        writer.invalidate_all(ranges.collect()).await?;
+        self.session.set_active(None);
+        writer.close().await?;
+        Ok(())
     }
 
     /// Bytes of a version that is gone are of no use to anybody.
@@ -101,24 +184,18 @@ impl Transfer {
     async fn attempt(&self, resume: Resume) -> Result<Attempted, DownloadError> {
         let stats = &self.session.stats;
         stats.set_state(DownloadState::Connecting);
-        let mut retry = self.carrier.retry();
-        let opened = open::open(
-            &self.session,
-            self.job(),
-            &self.carrier.source(),
-            resume,
-            &mut retry,
-        )
-        .await?;
+        let mut retry = self.carrier.first_retry();
+        let opened = open::open(&self.session, &self.carrier, resume, &mut retry).await?;
         let Opened {
             claim,
             identity,
+            stored,
             kept,
             probe,
         } = opened;
         stats.set_path(claim.layout().target.clone());
         let digest = self.digest(probe.as_ref(), &identity);
-        let options = self.start_options(&identity, &kept, digest);
+        let options = self.start_options(&stored, &kept, digest);
         // Known to the session before anybody could stop waiting for it.
         let session = Arc::clone(&self.session);
         let starting = move || {
@@ -164,7 +241,10 @@ impl Transfer {
                 Known {
                     identity,
                     kept,
-                    retry,
+                    retry: match self.carrier.roster.fit().len() {
+                        0 | 1 => retry,
+                        _ => self.carrier.retry(),
+                    },
                 },
                 probe,
             )
@@ -218,6 +298,19 @@ impl Transfer {
             },
             ..StartOptions::default()
         }
+    }
+}
+
+/// Whether another source may do better.
+pub(crate) fn is_of_the_source(error: &DownloadError) -> bool {
+    match error.kind() {
+        ErrorKind::Network | ErrorKind::Server => true,
+        ErrorKind::Integrity => matches!(error, DownloadError::SizeMismatch { .. }),
+        ErrorKind::Parameter
+        | ErrorKind::Local
+        | ErrorKind::RemoteChanged
+        | ErrorKind::Stopped
+        | ErrorKind::Internal => false,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use bytehaul::{DownloadSpec, Evidence, MirrorState, Outcome};
+use bytehaul::{Algorithm, DownloadSpec, Evidence, MirrorState, Outcome};
+use bytehaul_integrity::Hasher;
 use bytehaul_testkit::{Behaviour, Effect, Object, Server, When};
 
 use crate::common::{Bed, MIB};
@@ -84,8 +85,11 @@ async fn all_sources_deliver_at_the_same_time() {
         "{outcome:?}"
     );
     assert_eq!(outcome.evidence, Evidence::Samples);
-    // Samples for the proofs, and one stretch of each mirror at the end.
-    assert!(outcome.fetched < LEN + LEN / 20, "{outcome:?}");
+    // Samples of all three for the proofs, and what came last from each mirror with what the first has there.
+    assert!(
+        outcome.fetched < LEN + 3 * 3 * MIB / 2 + 2 * 5 * MIB / 2,
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,7 +184,9 @@ async fn the_first_may_die_on_the_way() {
         .await
         .expect("the file is there");
     several.bed.is_published(&file);
-    assert_eq!(states(&outcome), ["dropped", "used"], "{outcome:?}");
+    // It may not have been asked again.
+    assert_eq!(states(&outcome)[1], "used", "{outcome:?}");
+    assert!(several.others[0].bytes_sent() > 8 * MIB, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,8 +211,8 @@ async fn the_same_etag_at_the_same_origin_is_proof_enough() {
     let outcome = bed.completes(spec, &file).await;
     assert_eq!(states(&outcome), ["used", "used"], "{outcome:?}");
     assert_eq!(outcome.evidence, Evidence::StrongEtag);
-    // No samples: beyond the file there is only the last comparison.
-    assert!(outcome.fetched <= LEN + 2 * MIB, "{outcome:?}");
+    // One sample, for the head of its answer, and the last comparison.
+    assert!(outcome.fetched <= LEN + 4 * MIB, "{outcome:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,4 +222,132 @@ async fn one_without_ranges_is_dropped() {
     several.others[0].behave("/f", slow().when(When::Always, Effect::IgnoreRange));
     let outcome = several.bed.completes(several.spec(), &file).await;
     assert_eq!(states(&outcome), ["used", "dropped"], "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_takes_the_place_of_a_first_that_is_not_there() {
+    let file = Object::random(11, 2 * MIB);
+    for status in [404, 403, 503] {
+        let several = Several::new(&file, &[file.clone()]);
+        let refuses = Behaviour::new().always(Effect::status(status));
+        several.bed.server.behave("/f", refuses);
+        let outcome = several.bed.completes(several.spec(), &file).await;
+        assert_eq!(states(&outcome), ["dropped", "used"], "{outcome:?}");
+        assert!(several.bed.server.requests().len() <= 2, "not waited for");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_any_source_the_first_is_what_is_reported() {
+    let file = Object::random(12, 2 * MIB);
+    let several = Several::new(&file, &[file.clone()]);
+    several.bed.server.remove("/f");
+    several.others[0].behave("/f", Behaviour::new().always(Effect::status(403)));
+    let error = several
+        .bed
+        .fetch(several.spec())
+        .await
+        .expect_err("no file");
+    assert_eq!(
+        error.status().map(|status| status.as_u16()),
+        Some(404),
+        "{error:?}"
+    );
+    assert!(several.bed.names().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_small_file_whose_source_dies_is_gone_on_with_from_a_mirror() {
+    let len = 12 * MIB;
+    let file = Object::random(13, len);
+    let several = Several::new(&file, &[file.clone().etag("\"another\"")]);
+    several
+        .bed
+        .server
+        .behave("/f", Behaviour::new().total_rate(4 * MIB));
+    let handle = several.bed.start(several.spec());
+    crate::common::received(&handle, 5 * MIB).await;
+    several.bed.server.remove("/f");
+    several.bed.server.reset_connections();
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("a mirror has it");
+    several.bed.is_published(&file);
+    assert_eq!(states(&outcome), ["dropped", "used"], "{outcome:?}");
+    assert!(outcome.resumed_from >= 4 * MIB, "{outcome:?}");
+    assert!(several.others[0].bytes_sent() < len, "gone on with");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_of_something_else_does_not_cost_what_is_there() {
+    let file = Object::random(14, 12 * MIB);
+    let stranger = Object::random(15, 12 * MIB);
+    let several = Several::new(&file, &[stranger, file.clone().etag("\"another\"")]);
+    several
+        .bed
+        .server
+        .behave("/f", Behaviour::new().total_rate(4 * MIB));
+    let handle = several.bed.start(several.spec());
+    crate::common::received(&handle, 5 * MIB).await;
+    several.bed.server.remove("/f");
+    several.bed.server.reset_connections();
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("a mirror has it");
+    several.bed.is_published(&file);
+    assert_eq!(
+        states(&outcome),
+        ["dropped", "quarantined", "used"],
+        "{outcome:?}"
+    );
+    assert!(outcome.resumed_from >= 4 * MIB, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_match_the_checksum_is_fetched_from_the_first_alone() {
+    let file = Object::random(16, LEN);
+    // Proven by its samples, and with a checksum nothing is looked at until the end.
+    let several = Several::new(&file, &[copy(16), copy(16)]);
+    let wrong = Effect::Serve(Box::new(damaged(16, 0)));
+    several.others[0].behave("/f", slow().when(When::From(7), wrong));
+    let digest = Hasher::digest(Algorithm::Sha256, &bytes(16));
+    let checksum = bytehaul::Checksum::Sha256(digest.hex());
+    let spec = several.spec().checksum(checksum);
+    let outcome = several.bed.completes(spec, &file).await;
+    assert_eq!(outcome.digest, Some(digest));
+    assert_eq!(
+        states(&outcome),
+        ["used", "quarantined", "used"],
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_and_other_mirrors_later_lose_nothing() {
+    let file = Object::random(17, LEN);
+    let several = Several::new(&file, &[copy(17), copy(17)]);
+    let handle = several.bed.start(several.spec());
+    crate::common::received(&handle, 20 * MIB).await;
+    handle.pause().await;
+    let left = handle.progress().durable;
+    assert!(left >= 10 * MIB, "{left}");
+    // The first is gone, and so is one of the mirrors.
+    several.bed.server.remove("/f");
+    let spec = several.bed.spec().mirror(several.others[1].url("/f"));
+    let outcome = several.bed.completes(spec, &file).await;
+    assert_eq!(outcome.resumed_from, left, "{outcome:?}");
+    assert_eq!(states(&outcome), ["dropped", "used"], "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_begins_at_the_first_source_that_answers() {
+    let file = Object::random(18, 2 * MIB);
+    let several = Several::new(&file, &[file.clone()]);
+    several.bed.server.remove("/f");
+    let mut stream = several.bed.downloader.stream(several.spec());
+    let mut got = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        got.extend_from_slice(&chunk.expect("the mirror has it"));
+    }
+    assert!(got == file.whole());
 }
