@@ -350,7 +350,7 @@ async fn in_a_system_of_its_own() {
         .ask(&client(Tls::new()), "localhost")
         .await
         .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert_eq!(error.kind(), ErrorKind::Tls);
     assert!(
         error
             .to_string()
