@@ -39,7 +39,8 @@ pub enum ErrorKind {
     Resolve,
     /// No address of the host could be connected to.
     Connect,
-    /// The host refused the connection. A sign of push-back while other connections to it work.
+    /// The host refused the connection, or over HTTP/2 the request (`REFUSED_STREAM`, `ENHANCE_YOUR_CALM`). A sign of push-back
+    /// while other connections to it work.
     Refused,
     /// There is no trust between client and server: a certificate of either was turned down, or no common protocol was found.
     /// The cause says in one line what is wrong.
@@ -64,9 +65,9 @@ pub enum ErrorKind {
     Reset,
     /// The body ended before the end that its framing announced.
     Truncated,
-    /// What arrived is not HTTP/1.1.
+    /// What arrived is not HTTP, or not the version that was asked for.
     Protocol,
-    /// The response head is larger than 128 KiB or has more than 100 fields.
+    /// The response head is larger than 128 KiB, or has more than 100 fields in HTTP/1.1.
     HeadersTooLarge,
     /// A body that was asked for as a whole is larger than the caller allowed.
     BodyTooLarge,
@@ -76,7 +77,7 @@ pub enum ErrorKind {
     RedirectLoop,
     /// A redirect's `Location` is not a URL that can be requested.
     InvalidRedirect,
-    /// A redirect led from `https` to `http`. Never followed.
+    /// A redirect led from `https` to `http`, which is only followed [where allowed](crate::ClientBuilder::danger_follow_https_to_http).
     InsecureRedirect,
     /// The runtime went away under the request.
     Canceled,

@@ -9,7 +9,7 @@ use crate::{Body, SafeUrl};
 
 /// The head of a response, with its body still on the wire.
 ///
-/// Dropping it (or its body) before the end closes the connection: cancelling is dropping.
+/// Dropping it (or its body) before the end closes the connection, or resets its HTTP/2 stream: cancelling is dropping.
 pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) version: Version,
@@ -31,7 +31,7 @@ impl Response {
         &self.headers
     }
 
-    /// HTTP/1.1 or HTTP/1.0.
+    /// HTTP/1.0, HTTP/1.1 or HTTP/2.
     pub fn version(&self) -> Version {
         self.version
     }
