@@ -55,12 +55,23 @@ impl Connector {
     ) -> Result<Line, Error> {
         let limit = timeouts.connect;
         // The states of all ways to connect are too much for the future of each request.
-        let dialling = Box::pin(self.dial(route, speak));
-        let Ok(dialled) = tokio::time::timeout(limit, dialling).await else {
-            let what = format!("connect to {} within {limit:?}", Shown(route));
-            return Err(Error::new(ErrorKind::TimeoutConnect, what));
-        };
-        let (stream, spoken) = dialled?;
+        let dialling = Box::pin(self.line(route, speak, timeouts, pool));
+        tokio::time::timeout(limit, dialling)
+            .await
+            .unwrap_or_else(|_elapsed| {
+                let what = format!("connect to {} within {limit:?}", Shown(route));
+                Err(Error::new(ErrorKind::TimeoutConnect, what))
+            })
+    }
+
+    async fn line(
+        &self,
+        route: &Route,
+        speak: Speak,
+        timeouts: Timeouts,
+        pool: &Pool,
+    ) -> Result<Line, Error> {
+        let (stream, spoken) = self.dial(route, speak).await?;
         match spoken {
             Spoken::Http1 => Ok(Line::Http1(Wire::new(stream, route.clone()))),
             Spoken::Http2 => {

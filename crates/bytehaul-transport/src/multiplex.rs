@@ -123,7 +123,7 @@ impl Drop for Seat {
 /// HTTP/2 is not what limits a long fast path.
 const STREAM_WINDOW: u32 = 8 << 20;
 
-/// The same for a connection. More than that is never held for one, whatever its streams do.
+/// The same for a connection, of which more is never held, whatever its streams do. Two stalled streams fill it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// Payload of one frame. Larger ones are held whole before any of it is given out, and few servers send them.

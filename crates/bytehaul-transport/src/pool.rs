@@ -120,7 +120,11 @@ impl Pool {
 
     /// The host of this route wants HTTP/1.1 whatever it offers.
     pub(crate) fn remember_only_http1(&self, route: &Route) {
-        self.lock().only_http1.insert(route.clone());
+        let mut kept = self.lock();
+        if kept.only_http1.len() >= MAX_REMEMBERED {
+            kept.only_http1.clear();
+        }
+        kept.only_http1.insert(route.clone());
     }
 
     /// What to speak on a route, after what has been learned of it.
@@ -151,9 +155,12 @@ impl Kept {
     }
 }
 
-/// Requests on one HTTP/2 connection before a further connection is made. They share its one TCP window, and the one core
-/// that decrypts it.
+/// Requests on one HTTP/2 connection before a further connection is made: they would share its one TCP window, and the one
+/// core that decrypts it.
 const MAX_STREAMS: usize = 1;
+
+/// Routes that are remembered for wanting HTTP/1.1. Forgetting one costs a request.
+const MAX_REMEMBERED: usize = 1024;
 
 /// HTTP/2 connections on one route, as long as the server lets each of them take more requests.
 const MAX_LINKS: usize = 8;
