@@ -11,6 +11,9 @@ mod name_servers;
 mod nginx;
 #[cfg(unix)]
 mod nginx_h2;
+#[cfg(unix)]
+mod proxy;
+mod proxy_scripted;
 mod redirect;
 mod resolve;
 mod reuse;
