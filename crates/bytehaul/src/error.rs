@@ -1,6 +1,7 @@
 //! Why a download did not end in a file: one error type, shaped by what the caller does next.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,7 +94,7 @@ pub enum DownloadError {
         what: String,
     },
     /// The bytes are wrong. Nothing was published, and the bytes are dropped.
-    #[error("checksum of {url} is {actual}, expected {expected}")]
+    #[error("checksum of {}{url} is {actual}, expected {expected}", part_of(piece.as_ref()))]
     #[non_exhaustive]
     ChecksumMismatch {
         /// The URL, redacted.
@@ -102,6 +103,8 @@ pub enum DownloadError {
         expected: Box<Digest>,
         /// What the file has.
         actual: Box<Digest>,
+        /// The bytes that the digest is of; `None` for the whole file.
+        piece: Option<Range<u64>>,
     },
     /// The server has a file of another size than the one that was asked for. Nothing was published.
     #[error("{url} has {actual} bytes, expected {expected}")]
@@ -276,6 +279,12 @@ fn storage_code(error: &bytehaul_storage::Error) -> u16 {
         Error::Locked { .. } => 126,
         _ => 105,
     }
+}
+
+fn part_of(piece: Option<&Range<u64>>) -> String {
+    piece.map_or_else(String::new, |piece| {
+        format!("bytes {}-{} of ", piece.start, piece.end.saturating_sub(1))
+    })
 }
 
 fn after(retries: u32) -> String {

@@ -122,6 +122,7 @@ impl DownloadStream {
             url: outcome.url.clone(),
             expected: Box::new(expected),
             actual: Box::new(actual),
+            piece: None,
         })
     }
 }

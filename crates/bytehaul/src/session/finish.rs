@@ -48,6 +48,7 @@ pub(crate) async fn finish(
             url: job.safe_url.clone(),
             expected,
             actual: got,
+            piece: None,
         },
         FinishError::Storage(error) => error.into(),
         other => DownloadError::Internal {

@@ -10,6 +10,7 @@ mod lease;
 mod mirrored;
 mod open;
 mod overlap;
+mod pieces;
 mod place;
 mod probe;
 mod prove;
