@@ -2,12 +2,13 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
-use bytehaul_storage::Budget;
+use bytehaul_storage::{Budget, Writer};
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
@@ -17,6 +18,7 @@ use crate::session::intake::Intake;
 use crate::session::job::{Connections, Job, Resume};
 use crate::session::mirrored::{LastWord, Mirrored};
 use crate::session::open::Kept;
+use crate::session::pieces::{Checker, Pieces};
 use crate::session::probe::{Kind, Probe};
 use crate::session::prove::{Reference, Toll};
 use crate::session::ranged::{self, Driver};
@@ -35,6 +37,8 @@ pub(crate) struct Carrier {
     /// The one that is asked first, and believed.
     lead: AtomicUsize,
     pub(crate) seed: u64,
+    /// What each piece has to hash to, over all attempts.
+    pieces: Option<Arc<Pieces>>,
     limiter: Limiter,
     stats: Arc<Stats>,
 }
@@ -75,11 +79,14 @@ impl Carrier {
         let roster = Arc::new(Roster::new(sources(access, &job)));
         let limiter = shared.limiter.child(BytesPerSecond::new(job.speed));
         let seed = RandomState::new().build_hasher().finish();
+        let hashes = job.pieces.clone();
+        let pieces = hashes.map(|hashes| Arc::new(Pieces::new(job.safe_url.clone(), hashes)));
         Self {
             job,
             roster,
             lead: AtomicUsize::new(0),
             seed,
+            pieces,
             limiter,
             stats,
         }
@@ -203,6 +210,7 @@ impl Carrier {
         };
         let mirrored = self.mirrored(&sink, &known.identity, total - done.covered());
         let mut driver = Driver::new(scheduler, shared, mirrored, evidence);
+        driver.check(self.checker(&sink, total));
         if let Some(range) = first {
             driver.adopt(
                 range,
@@ -260,6 +268,27 @@ impl Carrier {
         Mirrored::new(Arc::clone(&self.roster), self.lead(), reference, last_word)
     }
 
+    /// A check of every piece of a file of `len` bytes, as its bytes arrive.
+    fn checker(&self, sink: &Sink, len: u64) -> Checker {
+        let work = match (sink, &self.pieces) {
+            (Sink::File(writer), Some(pieces)) => Some((Arc::clone(pieces), writer.clone())),
+            // A reader checks what it has been given.
+            (Sink::Ordered(_), _) | (_, None) => None,
+        };
+        Checker::begin(work, len)
+    }
+
+    /// Checks the pieces of a complete file that were not checked on their arrival, and says which bytes were wrong.
+    /// Those are missing again.
+    pub(crate) async fn check_rest(
+        &self,
+        writer: &Writer,
+        len: u64,
+    ) -> Result<Vec<Range<u64>>, DownloadError> {
+        let work = self.pieces.clone().map(|pieces| (pieces, writer.clone()));
+        Checker::go_on(work, len).finish().await
+    }
+
     async fn sequential(
         &self,
         ground: Ground,
@@ -267,6 +296,10 @@ impl Carrier {
         first: Option<Stream>,
         ranges: Ranges,
     ) -> Result<Carried, DownloadError> {
+        // One stream may begin again from the start, so its pieces are checked at the end.
+        if let Some(pieces) = &self.pieces {
+            pieces.begin(0);
+        }
         let sequential = Sequential {
             source: self.source(),
             intake: self.intake(ground.sink),

@@ -78,6 +78,16 @@ pub(crate) struct Mirror {
     pub(crate) location: Option<String>,
 }
 
+impl Resume {
+    /// What to take over of this very run.
+    pub(crate) fn max_of_own(self) -> Self {
+        match self {
+            Self::Never => Self::Proven,
+            Self::Proven | Self::Trusting => self,
+        }
+    }
+}
+
 /// How many connections a download may use.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Connections {

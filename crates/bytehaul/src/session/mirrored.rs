@@ -238,9 +238,24 @@ impl Driver {
         }
     }
 
+    /// The mirror that has delivered every one of these bytes.
+    pub(crate) fn mirror_of(&self, range: &ByteRange) -> Option<SourceId> {
+        let mirrors = (1..self.mirrored.order.len()).filter_map(|id| u32::try_from(id).ok());
+        let delivered = |id: SourceId| {
+            let member = self.mirrored.member(id);
+            self.mirrored.roster.has_delivered(member, range)
+        };
+        let mut mirrors = mirrors.map(SourceId);
+        mirrors.find(|&id| delivered(id))
+    }
+
     /// Nothing that the source has delivered is used. On return it is missing, on disk as well, so that no crash
     /// brings it back.
-    async fn quarantine(&mut self, id: SourceId, reason: String) -> Result<(), DownloadError> {
+    pub(crate) async fn quarantine(
+        &mut self,
+        id: SourceId,
+        reason: String,
+    ) -> Result<(), DownloadError> {
         self.warn(id, &reason);
         let now = Instant::now();
         let theirs: Vec<_> = self.claims_of(id);
@@ -276,6 +291,7 @@ impl Driver {
         self.mirrored.roster.take_back(wrong);
         let ranges = wrong.iter().map(|range| range.start()..range.end());
         writer.invalidate_all(ranges.collect()).await?;
+        self.checker.forget(wrong);
         let now = Instant::now();
         for range in wrong.iter() {
             self.scheduler.handle(now, Event::Invalidated { range });

@@ -27,6 +27,8 @@ pub(crate) struct Pieces {
 #[derive(Debug, Default)]
 struct Book {
     len: u64,
+    /// How often it was begun: what an older check still finds does not count.
+    generation: u64,
     /// Bytes of pieces that nobody has begun to check.
     unchecked: RangeSet,
     checking: usize,
@@ -55,6 +57,7 @@ impl Pieces {
     pub(crate) fn begin(&self, len: u64) {
         let mut book = self.book();
         book.len = len;
+        book.generation += 1;
         book.checking = 0;
         book.unchecked = ByteRange::new(0, len).into_iter().collect();
     }
@@ -72,7 +75,11 @@ impl Pieces {
 
     /// Checks one piece, whose bytes are all written. A wrong one is taken for missing before this returns.
     async fn check(&self, writer: &Writer, piece: usize) -> Result<Checked, DownloadError> {
-        let range = self.hashes.range(piece, self.book().len);
+        let (len, generation) = {
+            let book = self.book();
+            (book.len, book.generation)
+        };
+        let range = self.hashes.range(piece, len);
         let (Some(range), Some(expected)) = (range, self.hashes.hash(piece)) else {
             return Ok(Checked::Right);
         };
@@ -81,11 +88,11 @@ impl Pieces {
             super::blocking(move || digest(&part, span, Hasher::new(expected.algorithm()))).await;
         // What cannot be read back has to come again, like what is wrong.
         if actual.as_ref().is_ok_and(|actual| *actual == expected) {
-            self.book().checking -= 1;
+            self.book().note_right(generation);
             return Ok(Checked::Right);
         }
         writer.invalidate(range.clone()).await?;
-        let times = self.book().note_wrong(piece, &range);
+        let times = self.book().note_wrong(generation, piece, &range);
         match actual {
             Ok(actual) if times >= MOST_TIMES => Err(DownloadError::ChecksumMismatch {
                 url: self.url.clone(),
@@ -108,6 +115,11 @@ impl Pieces {
 }
 
 impl Book {
+    /// Whether it was begun for a file of this length, and nothing was stopped in the middle.
+    fn is_of(&self, len: u64) -> bool {
+        self.len == len && self.checking == 0
+    }
+
     /// Pieces that are there in full and were not checked, at most so many; they count as being checked from now on.
     fn take_due(&mut self, piece_length: u64, written: &RangeSet, most: usize) -> Vec<usize> {
         let mut due = Vec::new();
@@ -132,10 +144,29 @@ impl Book {
         due
     }
 
-    fn note_wrong(&mut self, piece: usize, range: &Range<u64>) -> u32 {
-        self.checking -= 1;
-        self.unchecked
-            .extend(ByteRange::new(range.start, range.end));
+    /// Every piece that has some of these bytes is unchecked; what is found of one that is being checked now does not
+    /// change that.
+    fn forget(&mut self, piece_length: u64, bytes: &RangeSet) {
+        for range in bytes.iter() {
+            let start = range.start() / piece_length * piece_length;
+            let end = range.end().div_ceil(piece_length);
+            let end = end.saturating_mul(piece_length).min(self.len);
+            self.unchecked.extend(ByteRange::new(start, end));
+        }
+    }
+
+    fn note_right(&mut self, generation: u64) {
+        if self.generation == generation {
+            self.checking -= 1;
+        }
+    }
+
+    fn note_wrong(&mut self, generation: u64, piece: usize, range: &Range<u64>) -> u32 {
+        if self.generation == generation {
+            self.checking -= 1;
+            self.unchecked
+                .extend(ByteRange::new(range.start, range.end));
+        }
         let times = self.wrong.entry(piece).or_default();
         *times += 1;
         *times
@@ -150,12 +181,27 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// For `None` there is nothing to check.
-    pub(crate) fn new(work: Option<(Arc<Pieces>, Writer)>) -> Self {
+    /// Checks every piece of a file of `len` bytes anew. For `None` there is nothing to check.
+    pub(crate) fn begin(work: Option<(Arc<Pieces>, Writer)>, len: u64) -> Self {
+        if let Some((pieces, _)) = &work {
+            pieces.begin(len);
+        }
         Self {
             work,
             tasks: JoinSet::new(),
         }
+    }
+
+    /// Checks what an earlier checker has left of a file of `len` bytes.
+    pub(crate) fn go_on(work: Option<(Arc<Pieces>, Writer)>, len: u64) -> Self {
+        let known = work
+            .as_ref()
+            .is_none_or(|(pieces, _)| pieces.book().is_of(len));
+        if known {
+            let tasks = JoinSet::new();
+            return Self { work, tasks };
+        }
+        Self::begin(work, len)
     }
 
     /// Whether every piece was found right.
@@ -163,6 +209,13 @@ impl Checker {
         self.work
             .as_ref()
             .is_none_or(|(pieces, _)| pieces.is_settled())
+    }
+
+    /// Has the pieces of these bytes checked again, which are missing again for a reason of their own.
+    pub(crate) fn forget(&self, bytes: &RangeSet) {
+        if let Some((pieces, _)) = &self.work {
+            pieces.book().forget(pieces.hashes.piece_length(), bytes);
+        }
     }
 
     /// Begins to check what is there by now, a few pieces at a time.
@@ -259,7 +312,7 @@ fn unreadable(writer: &Writer, source: io::Error) -> DownloadError {
         action: "read",
         path: writer.layout().part.clone(),
         offset: None,
-        source,
+        source: source.into(),
     }
     .into()
 }
@@ -298,10 +351,12 @@ mod tests {
         assert_eq!(book.take_due(10, &there(&[(0, 19), (20, 25)]), 9), [0, 2]);
         assert_eq!(book.take_due(10, &there(&[(0, 25)]), 9), [1]);
         assert_eq!(book.take_due(10, &there(&[(0, 25)]), 9), [0; 0]);
-        assert_eq!((book.note_wrong(1, &(10..20)), book.checking), (1, 2));
+        assert_eq!((book.note_wrong(0, 1, &(10..20)), book.checking), (1, 2));
         assert_eq!(book.take_due(10, &there(&[(0, 10), (20, 25)]), 9), [0; 0]);
         assert_eq!(book.take_due(10, &there(&[(0, 25)]), 9), [1]);
-        assert_eq!(book.note_wrong(1, &(10..20)), 2);
+        assert_eq!(book.note_wrong(0, 1, &(10..20)), 2);
+        book.forget(10, &there(&[(12, 13), (21, 22)]));
+        assert_eq!(book.take_due(10, &there(&[(0, 25)]), 9), [1, 2]);
     }
 
     proptest! {

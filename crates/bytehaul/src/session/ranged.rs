@@ -17,6 +17,7 @@ use crate::identity::Evidence;
 use crate::session::intake::Intake;
 use crate::session::lease::Lease;
 use crate::session::mirrored::Mirrored;
+use crate::session::pieces::{Checked, Checker};
 use crate::session::trouble::{Trouble, after_retries};
 use crate::session::worker::{self, Adopted, Assignment, Report};
 
@@ -46,6 +47,7 @@ pub(crate) struct Driver {
     reports: mpsc::UnboundedReceiver<Report>,
     reporter: mpsc::UnboundedSender<Report>,
     pub(super) evidence: Evidence,
+    pub(super) checker: Checker,
     failures: u32,
     last_error: Option<DownloadError>,
 }
@@ -98,10 +100,16 @@ impl Driver {
             leases: HashMap::new(),
             reports,
             reporter,
+            checker: Checker::begin(None, 0),
             evidence,
             failures: 0,
             last_error: None,
         }
+    }
+
+    /// Has every piece checked as it arrives; the transfer ends only when all were found right.
+    pub(crate) fn check(&mut self, checker: Checker) {
+        self.checker = checker;
     }
 
     /// Gives the probe's response to the first worker.
@@ -126,9 +134,15 @@ impl Driver {
             if let Some(end) = self.turn()? {
                 return Ok(end);
             }
-            // What mirrors delivered last is looked at before it counts.
+            // What mirrors delivered last is looked at before it counts, and so is every piece with a hash.
             if self.scheduler.is_finished() && !self.is_looking() {
-                return Ok(End::Complete(self.evidence));
+                if self.checker.is_settled() {
+                    return Ok(End::Complete(self.evidence));
+                }
+                if let Some(lacks) = self.checker.lacks().await? {
+                    self.take_back(&lacks).await?;
+                    continue;
+                }
             }
             let wake = self
                 .scheduler
@@ -149,6 +163,7 @@ impl Driver {
                 }
                 Some(proof) = self.mirrored.proofs.join_next(), if !self.mirrored.proofs.is_empty() => self.proved(proof)?,
                 Some(spot) = self.mirrored.spots.join_next(), if !self.mirrored.spots.is_empty() => self.looked(spot).await?,
+                checked = self.checker.next() => self.checked(checked?).await?,
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.joined(ended)?,
                 () = tokio::time::sleep(wake.min(TICK)) => (),
             }
@@ -165,6 +180,7 @@ impl Driver {
                 .handle(now, Event::Progress { lease, position });
         }
         self.look_after_mirrors(now);
+        self.checker.look();
         self.scheduler.handle(now, Event::Tick);
         while let Some(action) = self.scheduler.poll_action(now) {
             match action {
@@ -183,6 +199,21 @@ impl Driver {
         }
         self.publish();
         Ok(None)
+    }
+
+    /// Has a piece that was wrong fetched again. A mirror that delivered all of it is out.
+    async fn checked(&mut self, checked: Checked) -> Result<(), DownloadError> {
+        let Checked::Wrong(range) = checked else {
+            return Ok(());
+        };
+        let Some(range) = ByteRange::new(range.start, range.end) else {
+            return Ok(());
+        };
+        if let Some(culprit) = self.mirror_of(&range) {
+            let reason = format!("its bytes {range} do not have the hash of their piece");
+            self.quarantine(culprit, reason).await?;
+        }
+        self.take_back(&[range].into_iter().collect()).await
     }
 
     fn hear(&mut self, report: Report) -> Result<Option<End>, DownloadError> {

@@ -75,6 +75,12 @@ impl Transfer {
                 } => {
                     let url = self.carrier.source().answered_from();
                     job.check_len(&url, Some(len))?;
+                    if !self.carrier.check_rest(&writer, len).await?.is_empty() {
+                        // What was found right is there to go on from, whatever earlier runs left.
+                        self.fetch_again(writer).await?;
+                        resume = job.resume.max_of_own();
+                        continue;
+                    }
                     match suspects.take() {
                         None => {
                             let found =

@@ -1,8 +1,8 @@
 //! What a caller or a server says of a file beforehand holds: its size, the hashes of its pieces, and the digest beside its mirrors.
 
-use bytehaul::{Algorithm, DownloadError, ErrorKind, FollowMetalink};
+use bytehaul::{Algorithm, DownloadError, ErrorKind, FollowMetalink, PieceHashes};
 use bytehaul_integrity::Hasher;
-use bytehaul_testkit::Object;
+use bytehaul_testkit::{Behaviour, Effect, Object, When};
 
 use crate::common::{Bed, MIB};
 
@@ -50,4 +50,108 @@ async fn a_digest_beside_mirrors_is_verified() {
     assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
     let off = bed.spec().follow_metalink(FollowMetalink::Off);
     assert_eq!(bed.completes(off, &object()).await.digest, None);
+}
+
+/// The hashes of pieces of `length` bytes.
+fn hashes(object: &Object, length: usize) -> PieceHashes {
+    let whole = object.whole();
+    let values = whole
+        .chunks(length)
+        .map(|piece| Hasher::digest(Algorithm::Sha256, piece).as_bytes().to_vec());
+    PieceHashes::new(Algorithm::Sha256, length as u64, values).expect("hashes")
+}
+
+/// Not a divisor of anything.
+const PIECE: usize = 300_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piece_that_was_wrong_is_fetched_again_alone() {
+    let flipped = |object: Object, requests| {
+        let wrong = Behaviour::new().when(When::Requests(requests), Effect::Flip(LEN / 2));
+        Bed::serving(&object.behaviour(wrong))
+    };
+    // Over ranges, as one stream, and with one connection.
+    for (connections, object) in [
+        (4, object()),
+        (1, object()),
+        (
+            4,
+            object().behaviour(Behaviour::new().always(Effect::IgnoreRange)),
+        ),
+    ] {
+        let bed = flipped(object.clone(), 0..2);
+        let spec = bed
+            .spec()
+            .max_connections(connections)
+            .piece_size(MIB)
+            .piece_hashes(hashes(&object, PIECE));
+        let outcome = bed.completes(spec, &object).await;
+        assert!(outcome.fetched > LEN, "{outcome:?}");
+    }
+    // Where every byte can be asked for alone, only the piece comes again.
+    let bed = flipped(object(), 0..1);
+    let spec = bed
+        .spec()
+        .max_connections(1)
+        .piece_hashes(hashes(&object(), PIECE));
+    let outcome = bed.completes(spec, &object()).await;
+    assert!(outcome.fetched <= LEN + PIECE as u64, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_piece_that_is_always_wrong_is_named() {
+    for connections in [1, 4] {
+        let bed = Bed::serving(&object().flipped_at(PIECE as u64 + 5));
+        let spec = bed
+            .spec()
+            .max_connections(connections)
+            .piece_hashes(hashes(&object(), PIECE));
+        let error = bed.fetch(spec).await.expect_err("one byte differs");
+        let DownloadError::ChecksumMismatch { piece, .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*piece, Some(PIECE as u64..2 * PIECE as u64));
+        assert!(
+            error.to_string().contains("bytes 300000-599999 of"),
+            "{error}"
+        );
+        assert!(!bed.target().exists());
+        let asked = bed.server.requests_for("/f").len();
+        assert!(asked < 30, "{asked} requests");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_earlier_run_left_is_checked_too() {
+    let bed = Bed::serving(&object());
+    let left = bed.paused_at(bed.spec(), 2 * MIB, 4 * MIB).await;
+    // The claim of the control file holds, since it was made of these bytes.
+    bed.server.serve("/f", object());
+    let spec = bed
+        .spec()
+        .piece_hashes(hashes(&object().flipped_at(0), PIECE));
+    let error = bed.fetch(spec).await.expect_err("the first piece differs");
+    assert!(
+        matches!(&error, DownloadError::ChecksumMismatch { piece: Some(piece), .. } if piece.start == 0),
+        "{error:?}"
+    );
+    let spec = bed.spec().piece_hashes(hashes(&object(), PIECE));
+    let outcome = bed.completes(spec, &object()).await;
+    assert!(outcome.resumed_from > 0 && left > 0, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hashes_of_another_file_are_refused() {
+    let bed = Bed::serving(&object());
+    let other = hashes(&Object::random(3, 10 * MIB), PIECE);
+    let error = bed
+        .fetch(bed.spec().piece_hashes(other.clone()))
+        .await
+        .expect_err("not those of this file");
+    assert_eq!(error.kind(), ErrorKind::Server, "{error:?}");
+    let never = bed.spec().piece_hashes(other).expected_size(LEN);
+    assert_eq!(
+        never.validate().expect_err("at once").kind(),
+        ErrorKind::Parameter
+    );
 }
