@@ -41,7 +41,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(disk: &Disk, stop: &AtomicBool) -> Result<Loaded, Error> {
     let path = &disk.layout.control;
     let warn = |why: String| {
-        tracing::warn!(path = %path.display(), "{why}");
+        bytehaul_log::warn!(path = %path.display(), "{why}");
         Ok(Loaded {
             left: None,
             warning: Some(why),

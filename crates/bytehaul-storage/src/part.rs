@@ -140,7 +140,7 @@ impl Part {
             Ok(()) => Ok(Some(part)),
             Err(TryLockError::WouldBlock) => Err(locked()),
             Err(TryLockError::Error(error)) if cannot_lock(&error) => {
-                tracing::warn!(path = %layout.part.display(), "the file system has no locks; other processes are not kept out");
+                bytehaul_log::warn!(path = %layout.part.display(), "the file system has no locks; other processes are not kept out");
                 Ok(Some(part))
             }
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {
@@ -159,7 +159,7 @@ impl Part {
             .map_err(|error| Error::of("look at", &layout.part, error))?;
         let shared = sys::links(&entry) > 1;
         if shared {
-            tracing::warn!(path = %layout.part.display(), "the part file has a second name; starting a new one");
+            bytehaul_log::warn!(path = %layout.part.display(), "the part file has a second name; starting a new one");
         }
         Ok(shared)
     }

@@ -97,7 +97,7 @@ impl Client {
             if !hop.follow(response.status, &response.headers, self.shared.redirects)? {
                 return Ok(response);
             }
-            tracing::debug!(status = response.status.as_u16(), to = %hop.safe_url, "redirect");
+            bytehaul_log::debug!(status = response.status.as_u16(), to = %hop.safe_url, "redirect");
             discard(&mut response.body).await;
         }
     }
@@ -133,7 +133,7 @@ impl Client {
                     dialled.map_err(|error| error.with_url(&hop.safe_url))?
                 }
             };
-            tracing::debug!(
+            bytehaul_log::debug!(
                 method = %hop.method,
                 url = %hop.safe_url,
                 range = ?hop.range,
@@ -154,7 +154,7 @@ impl Client {
                 Stage::Unprocessed if tries == 1 => {}
                 _ => return Err(failure.error.with_url(&hop.safe_url)),
             }
-            tracing::debug!(url = %hop.safe_url, stage = ?failure.stage, "sent again on a new connection");
+            bytehaul_log::debug!(url = %hop.safe_url, stage = ?failure.stage, "sent again on a new connection");
         }
     }
 
@@ -187,7 +187,7 @@ impl Client {
             reuse,
             source,
         } = answer;
-        tracing::debug!(
+        bytehaul_log::debug!(
             url = %hop.safe_url,
             status = head.status.as_u16(),
             version = ?head.version,

@@ -154,7 +154,7 @@ impl Connector {
         if proxy.needs_tls() {
             let tls = self.secure_proxy(proxy).await?;
             let tls = tunnel(proxy, tls, origin, address).await?;
-            tracing::debug!(%proxy, host = %origin.host(), "tunnel is open");
+            bytehaul_log::debug!(%proxy, host = %origin.host(), "tunnel is open");
             return match origin.scheme() {
                 Scheme::Http => Ok((Stream::Tls(Box::new(tls)), plain(speak))),
                 Scheme::Https => {
@@ -165,7 +165,7 @@ impl Connector {
         }
         let tcp = self.reach_proxy(proxy).await?;
         let tcp = tunnel(proxy, tcp, origin, address).await?;
-        tracing::debug!(%proxy, host = %origin.host(), ?address, "tunnel is open");
+        bytehaul_log::debug!(%proxy, host = %origin.host(), ?address, "tunnel is open");
         match origin.scheme() {
             Scheme::Http => Ok((Stream::Plain(tcp), plain(speak))),
             Scheme::Https => {

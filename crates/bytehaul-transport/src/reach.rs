@@ -43,7 +43,7 @@ impl Reach {
                 };
                 Error::new(kind, format!("connect to {address}")).with_source(error)
             })?;
-        tracing::debug!(
+        bytehaul_log::debug!(
             %host,
             address = ?tcp.peer_addr().ok(),
             ?looked_up,

@@ -97,7 +97,7 @@ impl Hop {
                     return Err(self.error(ErrorKind::InsecureRedirect, what));
                 }
                 Downgrade::Follow => {
-                    tracing::warn!(from = %self.safe_url, to = %SafeUrl::from(&next), "redirect from https to http followed");
+                    bytehaul_log::warn!(from = %self.safe_url, to = %SafeUrl::from(&next), "redirect from https to http followed");
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 mod auth;
 mod checksum;
+pub mod debug_log;
 mod downloader;
 mod error;
 mod handle;

@@ -57,7 +57,7 @@ impl Netrc {
                         Ok(Some(entries)) => return Ok(entries),
                         Ok(None) => (),
                         Err(reason) => {
-                            tracing::warn!(
+                            bytehaul_log::warn!(
                                 reason,
                                 "no passwords are taken from the home directory"
                             );

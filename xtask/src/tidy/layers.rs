@@ -103,18 +103,20 @@ impl Forbidden {
 
 const TEST_KIT: &str = "bytehaul-testkit";
 
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("bytehaul-log", &[]),
     ("bytehaul-schedule", &[]),
     ("bytehaul-integrity", &[]),
     ("bytehaul-ratelimit", &[]),
-    ("bytehaul-transport", &[]),
-    ("bytehaul-storage", &["bytehaul-integrity"]),
+    ("bytehaul-transport", &["bytehaul-log"]),
+    ("bytehaul-storage", &["bytehaul-integrity", "bytehaul-log"]),
     ("bytehaul-providers", &["bytehaul-integrity"]),
     (
         "bytehaul",
         &[
             "bytehaul-schedule",
             "bytehaul-integrity",
+            "bytehaul-log",
             "bytehaul-ratelimit",
             "bytehaul-storage",
             "bytehaul-transport",
@@ -126,7 +128,11 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("xtask", &[]),
 ];
 
-const UNREACHABLE: [(&str, Forbidden); 4] = [
+const UNREACHABLE: [(&str, Forbidden); 5] = [
+    (
+        "bytehaul-log",
+        Forbidden::Families(&["tokio", "hyper", "rustls", "hickory"]),
+    ),
     ("bytehaul-schedule", Forbidden::Everything),
     (
         "bytehaul-integrity",

@@ -56,6 +56,13 @@ fn check_text(file: &Path, text: &str, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+        if logs_past_the_listener(file, code) {
+            findings.push(Finding::error(
+                file,
+                number + 1,
+                "an event that no listener hears: log with `bytehaul_log`",
+            ));
+        }
         if ALLOW
             .iter()
             .any(|attribute| code.trim_start().starts_with(attribute))
@@ -69,6 +76,23 @@ fn check_text(file: &Path, text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
+/// Whether a library crate emits an event by `tracing`'s own macros, which the debug-log listener would not hear.
+fn logs_past_the_listener(file: &Path, code: &str) -> bool {
+    let is_library = LOGGING
+        .iter()
+        .any(|name| file.starts_with(Path::new("crates").join(name).join("src")));
+    is_library && LEVELS.iter().any(|level| code.contains(level))
+}
+
+/// Crates whose events the listener hears.
+const LOGGING: [&str; 3] = ["bytehaul", "bytehaul-storage", "bytehaul-transport"];
+const LEVELS: [&str; 5] = [
+    "tracing::error!",
+    "tracing::warn!",
+    "tracing::info!",
+    "tracing::debug!",
+    "tracing::trace!",
+];
 const MOST_LINES: usize = 600;
 const MANY_LINES: usize = 400;
 const ALLOW: [&str; 2] = ["#[allow(", "#![allow("];
@@ -91,6 +115,13 @@ mod tests {
             let found: Vec<_> = findings.iter().map(ToString::to_string).collect();
             assert_eq!(found, expected, "{text}");
         };
+        let event = "//! Purpose.\ntracing::debug!(\"x\");\n";
+        let library = Path::new("crates/bytehaul/src/a.rs");
+        assert!(logs_past_the_listener(library, event));
+        assert!(!logs_past_the_listener(
+            Path::new("crates/bytehaul-cli/src/a.rs"),
+            event
+        ));
         check("//! Knows a thing.\nfn main() {}\n", &[]);
         let purpose = "a.rs:1: does not open with a `//!` line that says its purpose";
         check("fn main() {}\n", &[purpose]);

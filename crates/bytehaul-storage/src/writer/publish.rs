@@ -49,7 +49,7 @@ impl Shared {
         {
             // The target is right in any case, and the mismatch is what matters: a failure to clean up does not hide it.
             if let Err(error) = self.remove_all() {
-                tracing::warn!(%error, "cannot remove what did not match");
+                bytehaul_log::warn!(%error, "cannot remove what did not match");
             }
             return Err(FinishError::Mismatch {
                 expected: Box::new(*expected),
@@ -155,7 +155,7 @@ impl Shared {
         let has_control = lock(&self.progress).journal.is_some();
         if has_control && let Err(error) = self.disk.remove_control() {
             // The file is right and there for good; the next claim sweeps the rest away.
-            tracing::warn!(%error, "cannot remove the control file of a published file");
+            bytehaul_log::warn!(%error, "cannot remove the control file of a published file");
         }
         Ok(())
     }

@@ -178,7 +178,7 @@ impl Shared {
     /// Notes a failure and tells everybody. Queued buffers give their memory back.
     pub(super) fn fail(&self, error: Error) {
         if self.failure.set(error).is_ok() {
-            tracing::debug!(part = %self.disk.layout.part.display(), error = ?self.failure.get(), "writing failed");
+            bytehaul_log::debug!(part = %self.disk.layout.part.display(), error = ?self.failure.get(), "writing failed");
         }
         let waiting = std::mem::take(&mut lock(&self.queue).jobs);
         self.status.send_modify(|status| status.failed = true);

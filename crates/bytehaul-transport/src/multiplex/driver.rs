@@ -49,7 +49,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 ended = &mut self.connection => {
-                    tracing::debug!(error = ?ended.err(), "h2 connection ended");
+                    bytehaul_log::debug!(error = ?ended.as_ref().err(), "h2 connection ended");
                     break;
                 }
                 () = pong(&mut self.ping) => self.watch.pong(),
@@ -61,7 +61,7 @@ impl Driver {
                         Verdict::Ask => self.ask(),
                         Verdict::Idle => break,
                         Verdict::Dead => {
-                            tracing::debug!("h2 connection does not answer");
+                            bytehaul_log::debug!("h2 connection does not answer");
                             break;
                         }
                     }

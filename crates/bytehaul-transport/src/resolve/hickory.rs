@@ -175,7 +175,7 @@ impl HickoryResolver {
                         (labelled.collect(), search, TlsConfig::new())
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "no dns of our own, the system is asked");
+                        bytehaul_log::debug!(%error, "no dns of our own, the system is asked");
                         return Ok(None);
                     }
                 }
@@ -191,7 +191,7 @@ impl HickoryResolver {
         options.timeout = LIMIT;
         options.num_concurrent_reqs = 1;
         let upstream = Upstream::new(servers, &Arc::new(PoolContext::new(options, tls)));
-        tracing::debug!(?upstream, ?search, "name servers");
+        bytehaul_log::debug!(?upstream, ?search, "name servers");
         let engine = Engine::new(upstream, search, self.families);
         let engine = engine.map_err(|error| ResolveError::Failed(Box::new(error)))?;
         Ok(Some(Arc::new(engine)))
@@ -212,7 +212,7 @@ impl HickoryResolver {
                     Ok(ips) => ips,
                     Err(error) => {
                         let text = format!("look up name server {server:?}");
-                        tracing::debug!(%error, "{text}");
+                        bytehaul_log::debug!(%error, "{text}");
                         let error = Error::new(ErrorKind::Resolve, text).with_source(error);
                         failure = Some(ResolveError::Failed(Box::new(error)));
                         continue;

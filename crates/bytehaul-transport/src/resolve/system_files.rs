@@ -44,7 +44,7 @@ impl SystemFiles {
     pub(super) fn read_hosts(&self) -> Hosts {
         let hosts = self.try_read_hosts();
         hosts
-            .inspect_err(|error| tracing::debug!(%error, "no hosts file"))
+            .inspect_err(|error| bytehaul_log::debug!(%error, "no hosts file"))
             .unwrap_or_default()
     }
 

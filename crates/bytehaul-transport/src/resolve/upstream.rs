@@ -95,7 +95,7 @@ impl Inner {
         let (mut silent, now) = (self.silent(), Instant::now().into_std());
         silent.remove(&winner);
         for index in overtaken {
-            tracing::debug!(server = self.servers[*index].label, "name server is silent");
+            bytehaul_log::debug!(server = self.servers[*index].label, "name server is silent");
             silent.insert(*index, now);
         }
     }

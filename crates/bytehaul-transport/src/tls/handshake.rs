@@ -47,7 +47,7 @@ pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = done.map_err(|error| {
         Error::new(kind(&error), format!("tls handshake with {host}")).with_source(error)
     })?;
-    tracing::debug!(
+    bytehaul_log::debug!(
         %host,
         version = ?stream.version(),
         alpn = ?stream.alpn().map(String::from_utf8_lossy),

@@ -104,7 +104,7 @@ impl TlsSetup {
 impl Trust {
     async fn load(&self) -> Result<Chain, Error> {
         if self.checks == Checks::None {
-            tracing::warn!("certificates are not checked: anybody may be on the other side");
+            bytehaul_log::warn!("certificates are not checked: anybody may be on the other side");
             return Ok(Chain::Unchecked);
         }
         let mut store = RootCertStore::empty();
@@ -124,7 +124,7 @@ async fn add_system(store: &mut RootCertStore) -> Result<(), Error> {
         Error::new(ErrorKind::Canceled, "load root certificates").with_source(error)
     })?;
     let (added, ignored) = store.add_parsable_certificates(loaded.certs);
-    tracing::debug!(
+    bytehaul_log::debug!(
         added,
         ignored,
         errors = loaded.errors.len(),

@@ -141,7 +141,7 @@ impl Carrier {
             }),
             // Several answers could be of several versions, and nothing would tell: one answer is of one.
             Kind::Ranged { range, total } if !self.may_be_joined(&known.identity) => {
-                tracing::debug!(url = %self.job.safe_url, "no validator; one stream is all that can be trusted");
+                bytehaul_log::debug!(url = %self.job.safe_url, "no validator; one stream is all that can be trusted");
                 let first = (range == (0..total)).then_some(Stream {
                     body: probe.body,
                     start: 0,
@@ -229,7 +229,7 @@ impl Carrier {
             }),
             ranged::End::Changed(what) => Ok(Carried::Changed(what)),
             ranged::End::Unreliable { what, done } => {
-                tracing::warn!(url = %self.job.safe_url, what, "ranges prove unreliable; going on with one stream");
+                bytehaul_log::warn!(url = %self.job.safe_url, what, "ranges prove unreliable; going on with one stream");
                 let ground = Ground {
                     sink,
                     done,

@@ -48,7 +48,7 @@ pub(crate) async fn ask(
             }
             Verdict::Changed(what) | Verdict::Doubt(what) => match waits.next() {
                 Some(wait) => {
-                    tracing::debug!(url = %reply.url, what, "another version, it seems; asking again");
+                    bytehaul_log::debug!(url = %reply.url, what, "another version, it seems; asking again");
                     tokio::time::sleep(*wait).await;
                 }
                 None => return Err(Trouble::Doubt(what)),

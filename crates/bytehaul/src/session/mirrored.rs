@@ -188,7 +188,7 @@ impl Driver {
             Ok(Proven { known, evidence }) => {
                 self.evidence = self.evidence.max(evidence);
                 let source = self.mirrored.roster.source(member);
-                tracing::debug!(url = %source.safe_url(), "a mirror has proven to have the same file");
+                bytehaul_log::debug!(url = %source.safe_url(), "a mirror has proven to have the same file");
                 self.mirrored.roster.set_used(member);
                 self.parties[id.0 as usize].shared = Arc::new(worker::Shared {
                     source,
@@ -228,7 +228,7 @@ impl Driver {
             Finding::Agrees => Ok(()),
             Finding::Unknown(what) => {
                 let url = self.mirrored.roster.source(member).safe_url().clone();
-                tracing::debug!(%url, what, "nobody to compare with");
+                bytehaul_log::debug!(%url, what, "nobody to compare with");
                 Ok(())
             }
             Finding::Guilty(culprit) => {
@@ -303,13 +303,13 @@ impl Driver {
     pub(crate) fn drop_out(&mut self, id: SourceId, reason: String) {
         let member = self.mirrored.member(id);
         let source = self.mirrored.roster.source(member);
-        tracing::warn!(url = %source.safe_url(), reason, "a source is dropped");
+        bytehaul_log::warn!(url = %source.safe_url(), reason, "a source is dropped");
         self.mirrored.roster.set_dropped(member, reason);
     }
 
     fn warn(&self, id: SourceId, reason: &str) {
         let source = self.mirrored.roster.source(self.mirrored.member(id));
-        tracing::warn!(url = %source.safe_url(), reason, "a source does not have the same file; nothing of it is used");
+        bytehaul_log::warn!(url = %source.safe_url(), reason, "a source does not have the same file; nothing of it is used");
     }
 }
 

@@ -281,7 +281,7 @@ async fn keep(session: &Session, error: DownloadError) -> DownloadError {
             failed.into()
         }
         Err(failed) => {
-            tracing::warn!(error = %failed, "what has arrived could not be recorded");
+            bytehaul_log::warn!(error = %failed, "what has arrived could not be recorded");
             error
         }
     }

@@ -187,7 +187,7 @@ impl Opening<'_> {
             return None;
         }
         if let Some(warning) = claim.warning() {
-            tracing::warn!(warning, "something of an earlier run cannot be used");
+            bytehaul_log::warn!(warning, "something of an earlier run cannot be used");
         }
         let left = claim.left()?;
         let identity = Identity::from_stored(&left.identity, left.len);
@@ -316,7 +316,7 @@ impl Opening<'_> {
                 what,
             }),
             OnRemoteChange::Restart => {
-                tracing::warn!(url = %probe.url, what, "what an earlier run left is of another version; starting over");
+                bytehaul_log::warn!(url = %probe.url, what, "what an earlier run left is of another version; starting over");
                 self.resume = Resume::Never;
                 Ok(Reconciled::AskAgain)
             }

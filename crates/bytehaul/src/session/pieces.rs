@@ -101,7 +101,7 @@ impl Pieces {
                 piece: Some(range),
             }),
             Ok(_) => {
-                tracing::warn!(url = %self.url, ?range, times, "a piece is wrong; it is fetched again");
+                bytehaul_log::warn!(url = %self.url, ?range, times, "a piece is wrong; it is fetched again");
                 Ok(Checked::Wrong(range))
             }
             Err(source) if times >= MOST_TIMES => Err(unreadable(writer, source)),

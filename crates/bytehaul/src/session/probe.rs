@@ -119,7 +119,7 @@ pub(crate) async fn probe(
                 ));
             }
             Err(what) => {
-                tracing::debug!(url = %reply.url, what, "no use of ranges, the whole file is asked for");
+                bytehaul_log::debug!(url = %reply.url, what, "no use of ranges, the whole file is asked for");
                 wanted = RequestRange::Whole;
             }
         }
@@ -137,7 +137,7 @@ pub(crate) async fn wait(
     };
     match retry.on_failure(failure) {
         Retry::Retry(after) => {
-            tracing::debug!(%error, ?after, "the first request failed");
+            bytehaul_log::debug!(%error, ?after, "the first request failed");
             tokio::time::sleep(after).await;
             Ok(())
         }

@@ -260,7 +260,7 @@ impl Driver {
         let is_one_of_many = self.has_others(now, source);
         let party = &mut self.parties[source.0 as usize];
         let url = party.shared.source.safe_url();
-        tracing::debug!(%url, ?trouble, "a request failed");
+        bytehaul_log::debug!(%url, ?trouble, "a request failed");
         self.intake.stats.retries.fetch_add(1, Relaxed);
         party.last_words = Some(trouble.what());
         let failure = match trouble {

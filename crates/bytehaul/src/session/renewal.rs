@@ -71,7 +71,7 @@ impl Renewal {
                 flight.landed().await;
             }
             if let Some(Err(error)) = self.land(&flight) {
-                tracing::warn!(%error, "what is about to expire could not be renewed");
+                bytehaul_log::warn!(%error, "what is about to expire could not be renewed");
             }
         }
         self.state().current.clone()
@@ -230,7 +230,7 @@ impl State {
     fn take_off(&mut self, refresher: &Arc<dyn Refresh>, reason: RefreshReason) -> Arc<Flight> {
         let (fruitless, url) = (self.fruitless, self.current.given.safe_url());
         let flight = self.flight.get_or_insert_with(|| {
-            tracing::debug!(%url, ?reason, "asking for new credentials");
+            bytehaul_log::debug!(%url, ?reason, "asking for new credentials");
             let wait = match fruitless {
                 0 => Duration::ZERO,
                 n => FIRST_WAIT * n,
@@ -251,7 +251,7 @@ impl State {
         clock: SystemTime,
     ) -> Result<(), DownloadError> {
         let given = self.current.given.renewed(refreshed)?;
-        tracing::debug!(url = %given.safe_url(), "new credentials");
+        bytehaul_log::debug!(url = %given.safe_url(), "new credentials");
         self.current = Current {
             generation: self.current.generation + 1,
             given: Arc::new(given),

@@ -103,7 +103,7 @@ impl Sequential {
                 Ok(None) => continue,
                 Err(trouble) => trouble,
             };
-            tracing::debug!(url = %self.source.safe_url(), ?trouble, "the stream failed");
+            bytehaul_log::debug!(url = %self.source.safe_url(), ?trouble, "the stream failed");
             self.intake.stats.retries.fetch_add(1, Relaxed);
             match trouble {
                 Trouble::Fatal(error) => return Err(error),

@@ -122,7 +122,7 @@ impl Source {
             }
             match answer {
                 Ok(response) if is_expired(response.status()) => {
-                    tracing::debug!(url = %self.safe_url, status = %response.status(), "the redirected URL has expired");
+                    bytehaul_log::debug!(url = %self.safe_url, status = %response.status(), "the redirected URL has expired");
                 }
                 answer => return answer,
             }

@@ -78,7 +78,7 @@ async fn first<'a>(
         let toll = judge.shared.intake.toll();
         match prove::fetch(&judge.shared.source, &judge.shared.known, range, &toll).await {
             Ok((bytes, ..)) => return Some((judge.id, bytes)),
-            Err(trouble) => tracing::debug!(
+            Err(trouble) => bytehaul_log::debug!(
                 url = %judge.shared.source.safe_url(),
                 what = trouble.what(),
                 "a source could not be compared with"

@@ -112,7 +112,7 @@ impl Transfer {
                     if job.on_change == OnRemoteChange::Fail || restarts == MAX_RESTARTS {
                         return Err(DownloadError::RemoteChanged { url, what });
                     }
-                    tracing::warn!(%url, what, "the remote file changed; starting over");
+                    bytehaul_log::warn!(%url, what, "the remote file changed; starting over");
                     self.drop_old(writer).await?;
                     self.carrier.roster.start_over();
                     restarts += 1;
