@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytehaul_transport::Url;
 use bytehaul_transport::file_name::sanitize;
-use bytehaul_transport::headers::{self, ContentRange, ETag};
+use bytehaul_transport::headers::{self, ContentRange, ETag, Link};
 use bytehaul_transport::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// A `Content-Range` that is accepted is a range within its total, and reads the same when written again.
@@ -64,6 +65,32 @@ pub fn etag(data: &[u8]) {
     };
     assert_eq!(left.strong_eq(&right), right.strong_eq(&left));
     assert!(left.weak_eq(&right) || !left.strong_eq(&right));
+}
+
+/// There are no more links than angle brackets, and what they lead to is a URL; looking at one shows no query.
+pub fn link(data: &[u8]) {
+    let Some(fields) = single(header::LINK, data) else {
+        return;
+    };
+    let base = Url::parse("http://example.com/a/b").expect("a URL");
+    let links = Link::all(&fields);
+    let opened = data.iter().filter(|byte| **byte == b'<').count();
+    assert!(
+        links.len() <= opened.min(256),
+        "{} of {opened}",
+        links.len()
+    );
+    for link in links {
+        assert!(!link.target().is_empty() && !link.target().contains('>'));
+        if let Some(target) = link.resolve(&base) {
+            assert_eq!(Url::parse(target.as_str()).as_ref(), Ok(&target));
+        }
+        let _ = (
+            link.is_about(&base),
+            link.has_rel("duplicate"),
+            format!("{link:?}"),
+        );
+    }
 }
 
 /// The laws of a name that a server may choose.

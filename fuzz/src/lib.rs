@@ -6,6 +6,7 @@
 mod control_file;
 mod digests;
 mod headers;
+mod metalink;
 mod mutate;
 mod proxies;
 mod scheduler;
@@ -15,7 +16,8 @@ use std::process::ExitCode;
 
 pub use control_file::control_file;
 pub use digests::{digest_text, header_digests};
-pub use headers::{content_disposition, content_range, etag, retry_after};
+pub use headers::{content_disposition, content_range, etag, link, retry_after};
+pub use metalink::metalink;
 pub use mutate::mutations;
 pub use proxies::{proxy_answer, proxy_text};
 pub use scheduler::scheduler_events;
@@ -29,11 +31,13 @@ pub use libfuzzer_sys;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("content_range", content_range),
     ("content_disposition", content_disposition),
     ("retry_after", retry_after),
     ("etag", etag),
+    ("link", link),
+    ("metalink", metalink),
     ("control_file", control_file),
     ("digest_text", digest_text),
     ("header_digests", header_digests),

@@ -6,7 +6,7 @@
 mod listener;
 mod record;
 
-pub use self::listener::set_debug_log_listener;
+pub use self::listener::{DebugLogListener, set_debug_log_listener};
 pub use self::record::{LogLevel, LogRecord};
 
 #[doc(hidden)]

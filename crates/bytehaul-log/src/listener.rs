@@ -16,14 +16,15 @@ use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 use crate::record::LogRecord;
 
-type Listener = Arc<dyn Fn(&LogRecord) + Send + Sync>;
+/// What is called with each record.
+pub type DebugLogListener = Arc<dyn Fn(&LogRecord) + Send + Sync>;
 
 /// Sets, replaces or, with `None`, clears the process's listener for everything that bytehaul logs, of every level.
 ///
 /// Takes effect with the next event, also of downloads that are running; an event that is being logged on another thread
 /// may still come to the old one. The listener is called on the thread that logs, so it should be quick. When it panics,
 /// that is caught and the download goes on. What is logged while it runs, on its thread, does not come to it.
-pub fn set_debug_log_listener(listener: Option<Arc<dyn Fn(&LogRecord) + Send + Sync>>) {
+pub fn set_debug_log_listener(listener: Option<DebugLogListener>) {
     let installed = listener.map(|listener| Installed {
         listener,
         dispatch: Dispatch::new(Scribe),
@@ -70,7 +71,7 @@ pub fn tee(emit: impl FnOnce()) {
 
 #[derive(Clone)]
 struct Installed {
-    listener: Listener,
+    listener: DebugLogListener,
     dispatch: Dispatch,
 }
 

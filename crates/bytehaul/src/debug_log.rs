@@ -21,4 +21,4 @@
 //! hickory emit does not come to it: that may hold whole URLs and headers, and goes to `tracing` alone. Without a listener
 //! an event costs one more atomic load.
 
-pub use bytehaul_log::{LogLevel, LogRecord, set_debug_log_listener};
+pub use bytehaul_log::{DebugLogListener, LogLevel, LogRecord, set_debug_log_listener};

@@ -72,8 +72,8 @@ pub struct DownloadSpec {
     pub max_download_speed: u64,
     /// What the finished file must hash to. Default `None`.
     pub checksum: Option<Checksum>,
-    /// What each piece of the file must hash to, so that a bad one is found early and fetched again alone.
-    /// Default `None`.
+    /// What each piece of the file must hash to, so that a bad one is found early and fetched again alone; one that
+    /// is wrong three times fails the download. A download to a reader does not check pieces. Default `None`.
     pub piece_hashes: Option<PieceHashes>,
     /// How many bytes the file has to have; a server that has another number of them does not have this file.
     /// Default `None`: whatever the server says.

@@ -7,6 +7,8 @@ mod control;
 mod crash;
 #[cfg(unix)]
 mod credentials;
+#[cfg(unix)]
+mod debug_log;
 mod disk;
 mod evidence;
 mod identity;
