@@ -28,6 +28,7 @@ pub fn set_debug_log_listener(listener: Option<DebugLogListener>) {
     let installed = listener.map(|listener| Installed {
         listener,
         dispatch: Dispatch::new(Scribe),
+        _second: Dispatch::new(Scribe),
     });
     LISTENING.store(installed.is_some(), Ordering::Relaxed);
     let old = std::mem::replace(
@@ -52,7 +53,10 @@ pub fn tee(emit: impl FnOnce()) {
         .read()
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
-    let Some(Installed { listener, dispatch }) = installed else {
+    let Some(Installed {
+        listener, dispatch, ..
+    }) = installed
+    else {
         return;
     };
     // Threads that are ending have no place to write it down any more.
@@ -73,6 +77,9 @@ pub fn tee(emit: impl FnOnce()) {
 struct Installed {
     listener: DebugLogListener,
     dispatch: Dispatch,
+    /// While `tracing` knows of one subscriber only, it asks the thread's default alone whether anybody wants an event,
+    /// and remembers the answer; of two, it asks both. This one is never anybody's default.
+    _second: Dispatch,
 }
 
 /// Lets the next event of this thread through, however this one ended.

@@ -81,6 +81,12 @@ fn a_listener_hears_ours_beside_tracing() {
     set_debug_log_listener(None);
     bytehaul_log::error!(target: "bytehaul::test", "three");
     assert_eq!(take(&second).len(), 0);
+    let third = listen();
+    for _ in 0..2 {
+        bytehaul_log::info!(target: "bytehaul::test", "four");
+    }
+    assert_eq!(take(&third).len(), 2, "set again after it was cleared");
+    set_debug_log_listener(None);
     // What it cost is gone: no subscriber is left that wants anything.
     assert_eq!(
         tracing::level_filters::LevelFilter::current(),
