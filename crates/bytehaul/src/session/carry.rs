@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::num::NonZeroU64;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -284,7 +283,7 @@ impl Carrier {
         &self,
         writer: &Writer,
         len: u64,
-    ) -> Result<Vec<Range<u64>>, DownloadError> {
+    ) -> Result<RangeSet, DownloadError> {
         let work = self.pieces.clone().map(|pieces| (pieces, writer.clone()));
         Checker::go_on(work, len).finish().await
     }

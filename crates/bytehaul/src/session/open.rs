@@ -271,7 +271,7 @@ impl Opening<'_> {
                 // What the first source has sent is believed, and stays; this one is not asked again.
                 Err(Unfit::Differs(what)) => {
                     let (url, lead) = (probe.url.clone(), self.carrier.lead());
-                    tracing::warn!(%url, what, "a source does not have the same file; nothing of it is used");
+                    bytehaul_log::warn!(%url, what, "a source does not have the same file; nothing of it is used");
                     self.carrier.roster.quarantine(lead, what.clone());
                     return Err(unproven(url, what));
                 }

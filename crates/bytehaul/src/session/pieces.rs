@@ -266,20 +266,20 @@ impl Checker {
     }
 
     /// Checks the rest of a file of which everything was handed over, and says which bytes were wrong.
-    pub(crate) async fn finish(&mut self) -> Result<Vec<Range<u64>>, DownloadError> {
+    pub(crate) async fn finish(&mut self) -> Result<RangeSet, DownloadError> {
         if let Some((pieces, writer)) = &self.work
             && !pieces.is_settled()
         {
             writer.settled().await?;
         }
-        let mut wrong = Vec::new();
+        let mut wrong = RangeSet::new();
         loop {
             self.look();
             if self.tasks.is_empty() {
                 return Ok(wrong);
             }
             if let Checked::Wrong(range) = self.next().await? {
-                wrong.push(range);
+                wrong.extend(ByteRange::new(range.start, range.end));
             }
         }
     }

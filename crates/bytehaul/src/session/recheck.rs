@@ -66,7 +66,7 @@ pub(crate) async fn name(
         if let Some(((range, _), _)) = before.iter().zip(&now).find(|(then, now)| then != now) {
             let reason = format!("its bytes {range} are others");
             let url = carrier.roster.source(member).safe_url().clone();
-            tracing::warn!(%url, reason, "a source does not have the same file; nothing of it is used");
+            bytehaul_log::warn!(%url, reason, "a source does not have the same file; nothing of it is used");
             carrier.roster.quarantine(member, reason);
         }
     }

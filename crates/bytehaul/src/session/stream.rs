@@ -34,7 +34,7 @@ async fn first_answer(carrier: &Carrier, retry: &mut RetryBudget) -> Result<Prob
         match probe::probe(&carrier.source(), wanted(), &mut retry).await {
             Err(error) if is_of_the_source(&error) => {
                 let url = carrier.source().safe_url().clone();
-                tracing::warn!(%url, %error, "a source is dropped");
+                bytehaul_log::warn!(%url, %error, "a source is dropped");
                 carrier.set_lead(member);
             }
             answered => return answered,

@@ -75,9 +75,12 @@ impl Transfer {
                 } => {
                     let url = self.carrier.source().answered_from();
                     job.check_len(&url, Some(len))?;
-                    if !self.carrier.check_rest(&writer, len).await?.is_empty() {
+                    let wrong = self.carrier.check_rest(&writer, len).await?;
+                    if !wrong.is_empty() {
                         // What was found right is there to go on from, whatever earlier runs left.
-                        self.fetch_again(writer).await?;
+                        self.carrier.roster.take_back(&wrong);
+                        self.session.set_active(None);
+                        writer.close().await?;
                         resume = job.resume.max_of_own();
                         continue;
                     }
@@ -135,7 +138,7 @@ impl Transfer {
             return Err(error);
         }
         let source = self.carrier.source();
-        tracing::warn!(url = %source.safe_url(), %error, "a source is dropped");
+        bytehaul_log::warn!(url = %source.safe_url(), %error, "a source is dropped");
         roster.set_dropped(lead, in_a_line(&error));
         let had_writer = match self.session.active() {
             Some(writer) => {
@@ -168,7 +171,7 @@ impl Transfer {
     async fn fetch_again(&self, writer: Writer) -> Result<(), DownloadError> {
         let (roster, lead) = (&self.carrier.roster, self.carrier.lead());
         let url = self.carrier.source().safe_url().clone();
-        tracing::warn!(%url, "the file does not match its checksum; what mirrors have delivered is fetched again");
+        bytehaul_log::warn!(%url, "the file does not match its checksum; what mirrors have delivered is fetched again");
         let foreign = roster.foreign(lead);
         roster.bench_others(lead);
         roster.take_back(&foreign);
