@@ -349,3 +349,56 @@ async fn informational_responses_come_to_an_end() {
     let error = get(&client(), many.url("/")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
 }
+
+/// What every crate says at its most talkative, on the thread of one test.
+#[derive(Clone, Default)]
+struct Heard(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Heard {
+    fn write(&mut self, said: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(said);
+        Ok(said.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn events_tell_no_secret() {
+    let heard = Heard::default();
+    let writer = heard.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::level_filters::LevelFilter::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let listening = tracing::subscriber::set_default(subscriber);
+    let server = H2Server::start(|_| ok("fine")).await;
+    let mut headers = HeaderMap::new();
+    headers.insert("cookie", HeaderValue::from_static("session=hunter2"));
+    headers.insert("x-api-key", HeaderValue::from_static("hunter2"));
+    for version in [HttpVersion::Http2, HttpVersion::Http1] {
+        let request = Request::get(server.url("/f?X-Amz-Signature=hunter2&v=2"))
+            .headers(headers.clone())
+            .bearer_auth("hunter2")
+            .unwrap()
+            .http_version(version);
+        // The server does not know what to make of the second.
+        let outcome = hasty_h2_client().send(request).await;
+        assert_eq!(outcome.is_ok(), version == HttpVersion::Http2);
+    }
+    drop(listening);
+    let said = String::from_utf8_lossy(&heard.0.lock().unwrap()).into_owned();
+    for word in [
+        "h2::",
+        "connected",
+        "request",
+        "response",
+        "X-Amz-Signature=***",
+    ] {
+        assert!(said.contains(word), "{word} is missing");
+    }
+    let leak = said.lines().find(|line| line.contains("hunter2"));
+    assert_eq!(leak, None);
+}
