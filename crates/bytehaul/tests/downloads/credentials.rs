@@ -161,3 +161,39 @@ async fn a_netrc_file_that_cannot_be_used_is_found_at_the_start() {
     }
     assert_eq!(bed.server.requests().len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_is_told_what_is_for_its_own_host_alone() {
+    // So large and so slow that every source is needed.
+    let large = Object::random(2, 32 * MIB);
+    let slow = large
+        .clone()
+        .behaviour(Behaviour::new().total_rate(12 * MIB));
+    let (bed, other) = leading_away();
+    bed.server.serve("/f", slow.clone());
+    bed.server.serve("/g", slow.clone());
+    other.serve("/f", slow);
+    // `n:p` in base64.
+    let file = netrc(&bed, "machine localhost login n password p");
+    let spec = bed
+        .spec()
+        .max_connections(6)
+        .network(file)
+        .auth(Auth::bearer("hunter2"))
+        .header("Cookie", "hunter2")
+        .header("X-Api-Key", "hunter2")
+        .mirror(other.url_on("localhost", "/f"))
+        .mirror(bed.server.url("/g"));
+    let outcome = bed.fetch(spec).await.expect("complete");
+    assert_eq!(outcome.bytes, large.len());
+    assert_eq!(told(&bed.server.requests()), [Some("Bearer hunter2")]);
+    assert!(bed.server.count("/g") > 0, "{outcome:?}");
+    assert_eq!(told(&other.requests()), [Some("Basic bjpw")]);
+    for request in other.requests() {
+        let leaked = request
+            .headers
+            .iter()
+            .find(|(_, value)| value.contains("hunter2"));
+        assert_eq!(leaked, None);
+    }
+}
