@@ -6,6 +6,7 @@
 mod config;
 mod event;
 mod geometry;
+mod hosts;
 mod meter;
 mod random;
 mod range;
@@ -17,6 +18,7 @@ mod scheduler;
 pub use crate::config::{Config, Connections};
 pub use crate::event::{Action, ConnectionId, Event, LeaseId, SourceId};
 pub use crate::geometry::{Geometry, PieceId, Plan};
+pub use crate::hosts::{HostLimits, Turn, VisitId};
 pub use crate::range::ByteRange;
 pub use crate::range_set::RangeSet;
 pub use crate::retry::{Class, Failure, RetryBudget, RetryPolicy, Verdict};

@@ -181,6 +181,11 @@ impl RetryBudget {
         }
     }
 
+    /// The longest `Retry-After` that is honoured.
+    pub const fn longest(&self) -> Duration {
+        self.policy.max_retry_after
+    }
+
     /// Failures in a row so far.
     pub const fn failures(&self) -> u32 {
         self.failures

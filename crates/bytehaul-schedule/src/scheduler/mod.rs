@@ -243,6 +243,11 @@ impl Scheduler {
         source.and_then(|source| source.limit.learned())
     }
 
+    /// Number of connections to a source on which it has answered.
+    pub fn answered_by(&self, source: SourceId) -> u32 {
+        self.proven_at(source)
+    }
+
     /// Number of live connections to a source.
     pub fn connections_to(&self, source: SourceId) -> u32 {
         self.live_at(source)

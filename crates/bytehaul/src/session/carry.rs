@@ -12,6 +12,7 @@ use bytehaul_storage::{Budget, Writer};
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
+use crate::metalink::MetalinkUrl;
 use crate::network::Access;
 use crate::session::intake::Intake;
 use crate::session::job::{Connections, Job, Resume};
@@ -38,6 +39,7 @@ pub(crate) struct Carrier {
     pub(crate) seed: u64,
     /// What each piece has to hash to, over all attempts.
     pieces: Option<Arc<Pieces>>,
+    access: Access,
     limiter: Limiter,
     stats: Arc<Stats>,
 }
@@ -86,8 +88,17 @@ impl Carrier {
             lead: AtomicUsize::new(0),
             seed,
             pieces,
+            access: access.clone(),
             limiter,
             stats,
+        }
+    }
+
+    /// Takes in mirrors that an answer named, if they were not known.
+    pub(crate) fn join(&self, mirrors: &[MetalinkUrl]) {
+        for mirror in mirrors {
+            let source = Source::mirror(&self.access, &self.job, mirror.url.clone());
+            self.roster.add(Arc::new(source));
         }
     }
 
@@ -208,7 +219,13 @@ impl Carrier {
             known: known.identity.clone(),
         };
         let mirrored = self.mirrored(&sink, &known.identity, total - done.covered());
-        let mut driver = Driver::new(scheduler, shared, mirrored, evidence);
+        let mut driver = Driver::new(
+            scheduler,
+            shared,
+            mirrored,
+            evidence,
+            known.retry.longest(),
+        );
         driver.check(self.checker(&sink, total));
         if let Some(range) = first {
             driver.adopt(

@@ -26,6 +26,7 @@ mod stats;
 mod stream;
 mod transfer;
 mod trouble;
+mod visit;
 mod worker;
 
 use std::ops::Range;

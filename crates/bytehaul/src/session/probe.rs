@@ -48,8 +48,14 @@ pub(crate) async fn probe(
 ) -> Result<Probe, DownloadError> {
     let mut wanted = wanted;
     loop {
+        source.visit().turn().await;
         let reply = match source.ask(wanted.clone()).await {
             Ok(reply) => reply,
+            Err(Trouble::Retry { failure, .. })
+                if source.visit().refused(&failure, retry.longest()) =>
+            {
+                continue;
+            }
             Err(trouble) => {
                 wait(source.safe_url(), trouble, retry).await?;
                 continue;
@@ -71,12 +77,12 @@ pub(crate) async fn probe(
             Answer::Unsatisfiable { .. } => Err("416 for a range that should be there".into()),
             Answer::Unreliable { what } => Err(what),
             Answer::Later { status, after } => {
-                wait(
-                    source.safe_url(),
-                    Trouble::later(&reply.url, status, after),
-                    retry,
-                )
-                .await?;
+                let trouble = Trouble::later(&reply.url, status, after);
+                let is_full = matches!(&trouble, Trouble::Retry { failure, .. }
+                    if source.visit().refused(failure, retry.longest()));
+                if !is_full {
+                    wait(source.safe_url(), trouble, retry).await?;
+                }
                 continue;
             }
             Answer::Refused { status } => {

@@ -39,6 +39,8 @@ pub(crate) struct Driver {
     /// By the number of the source.
     pub(super) parties: Vec<Party>,
     pub(super) mirrored: Mirrored,
+    /// The longest wait that a host may ask for.
+    longest: Duration,
     /// Connections kept free for proofs.
     pub(super) reserved: u32,
     tasks: JoinSet<()>,
@@ -70,6 +72,9 @@ pub(super) struct Party {
     accepted: Instant,
     /// Unusable answers in a row.
     unreliable: u32,
+    /// What was last said to, and heard from, others who use the host.
+    told: Option<u32>,
+    held: Option<Instant>,
     /// What it failed of last.
     pub(super) last_words: Option<String>,
 }
@@ -80,12 +85,15 @@ impl Driver {
         shared: worker::Shared,
         mirrored: Mirrored,
         evidence: Evidence,
+        longest: Duration,
     ) -> Self {
         let shared = Arc::new(shared);
         let party = || Party {
             shared: Arc::clone(&shared),
             accepted: Instant::now(),
             unreliable: 0,
+            told: None,
+            held: None,
             last_words: None,
         };
         let (reporter, reports) = mpsc::unbounded_channel();
@@ -94,6 +102,7 @@ impl Driver {
             intake: shared.intake.clone(),
             parties: (0..mirrored.count()).map(|_| party()).collect(),
             mirrored,
+            longest,
             reserved: 0,
             tasks: JoinSet::new(),
             workers: HashMap::new(),
@@ -181,6 +190,7 @@ impl Driver {
         }
         self.look_after_mirrors(now);
         self.checker.look();
+        self.heed_others(now);
         self.scheduler.handle(now, Event::Tick);
         while let Some(action) = self.scheduler.poll_action(now) {
             match action {
@@ -294,6 +304,9 @@ impl Driver {
                 }
             }
             Trouble::Retry { failure, error } => {
+                if failure.class.is_push_back() {
+                    party.shared.source.visit().hold(&failure, self.longest);
+                }
                 self.failures += 1;
                 self.last_error = Some(error);
                 failure
@@ -301,6 +314,41 @@ impl Driver {
         };
         self.scheduler.handle(now, Event::Failed { lease, failure });
         Ok(None)
+    }
+
+    /// Tells others who use the same hosts what was learned, and takes note of what they have.
+    fn heed_others(&mut self, now: Instant) {
+        for (at, party) in self.parties.iter_mut().enumerate() {
+            let source = SourceId(u32::try_from(at).unwrap_or(u32::MAX));
+            let answered = self.scheduler.answered_by(source);
+            let learned = self.scheduler.host_limit(source);
+            let visit = party.shared.source.visit();
+            if answered > 0 {
+                visit.using(answered);
+            }
+            if learned != party.told && learned.is_some_and(|now| party.told.is_none_or(|was| now < was)) {
+                visit.is_full();
+            }
+            party.told = learned;
+            if let Some(connections) = visit.share(now)
+                && answered > connections
+                && learned.is_none_or(|learned| learned > connections)
+            {
+                party.told = Some(connections);
+                let event = Event::HostLimit {
+                    source,
+                    connections,
+                };
+                self.scheduler.handle(now, event);
+            }
+            if let Some(until) = visit.held(now)
+                && party.held != Some(until)
+            {
+                party.held = Some(until);
+                self.scheduler
+                    .handle(now, Event::HostHeld { source, until });
+            }
+        }
     }
 
     fn has_others(&self, now: Instant, source: SourceId) -> bool {

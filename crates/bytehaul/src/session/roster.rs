@@ -37,18 +37,16 @@ struct Member {
 
 impl Roster {
     pub(crate) fn new(sources: impl IntoIterator<Item = Arc<Source>>) -> Self {
-        let members = sources.into_iter().map(|source| Member {
-            source,
-            state: MirrorState::Unused,
-            delivered: RangeSet::new(),
-            recent: Vec::new(),
-            unchecked: 0,
-            clock: 0,
-            bytes: 0,
-            benched: false,
-        });
         Self {
-            members: Mutex::new(members.collect()),
+            members: Mutex::new(sources.into_iter().map(Member::new).collect()),
+        }
+    }
+
+    /// Adds a source unless it is known.
+    pub(crate) fn add(&self, source: Arc<Source>) {
+        let mut members = self.lock();
+        if members.iter().all(|known| known.source.url() != source.url()) {
+            members.push(Member::new(source));
         }
     }
 
@@ -216,6 +214,19 @@ impl Roster {
 }
 
 impl Member {
+    fn new(source: Arc<Source>) -> Self {
+        Self {
+            source,
+            state: MirrorState::Unused,
+            delivered: RangeSet::new(),
+            recent: Vec::new(),
+            unchecked: 0,
+            clock: 0,
+            bytes: 0,
+            benched: false,
+        }
+    }
+
     fn touch(&mut self, range: ByteRange) {
         self.clock += 1;
         let touched = self.clock;

@@ -16,6 +16,7 @@ use crate::session::given::Given;
 use crate::session::job::Job;
 use crate::session::renewal::{Current, Renewal, Then};
 use crate::session::trouble::Trouble;
+use crate::session::visit::Visit;
 
 /// One remote file. Shared by all workers of a download, so that a redirect is followed once, and credentials are
 /// renewed once.
@@ -26,6 +27,7 @@ pub(crate) struct Source {
     url: Url,
     safe_url: SafeUrl,
     renewal: Renewal,
+    visit: Visit,
 }
 
 /// A response whose head has been understood.
@@ -61,9 +63,15 @@ impl Source {
         Self {
             client: access.client.clone(),
             safe_url: SafeUrl::from(&url),
+            visit: Visit::new(&url),
             url,
             renewal,
         }
+    }
+
+    /// Its place among all that use this host.
+    pub(crate) fn visit(&self) -> &Visit {
+        &self.visit
     }
 
     /// The URL that was given, redacted.

@@ -204,6 +204,11 @@ impl Transfer {
         } = opened;
         stats.set_path(claim.layout().target.clone());
         let digest = self.digest(probe.as_ref(), &identity);
+        if let Some(probe) = &probe
+            && self.job().follow_metalink != FollowMetalink::Off
+        {
+            self.carrier.join(&probe.named.mirrors);
+        }
         let options = self.start_options(&stored, &kept, digest);
         // Known to the session before anybody could stop waiting for it.
         let session = Arc::clone(&self.session);

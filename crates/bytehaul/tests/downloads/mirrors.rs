@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytehaul::{Algorithm, DownloadSpec, Evidence, MirrorState, Outcome};
 use bytehaul_integrity::Hasher;
-use bytehaul_testkit::{Behaviour, Effect, Object, Server, When};
+use bytehaul_testkit::{Behaviour, Effect, Excess, Object, Server, When};
 
 use crate::common::{Bed, MIB};
 
@@ -32,7 +32,7 @@ impl Several {
 
     fn spec(&self) -> DownloadSpec {
         let mirrors = self.others.iter().map(|server| server.url("/f"));
-        mirrors.fold(self.bed.spec(), |spec, url| spec.mirror(url))
+        mirrors.fold(self.bed.spec(), DownloadSpec::mirror)
     }
 }
 
@@ -228,7 +228,7 @@ async fn one_without_ranges_is_dropped() {
 async fn a_mirror_takes_the_place_of_a_first_that_is_not_there() {
     let file = Object::random(11, 2 * MIB);
     for status in [404, 403, 503] {
-        let several = Several::new(&file, &[file.clone()]);
+        let several = Several::new(&file, std::slice::from_ref(&file));
         let refuses = Behaviour::new().always(Effect::status(status));
         several.bed.server.behave("/f", refuses);
         let outcome = several.bed.completes(several.spec(), &file).await;
@@ -240,7 +240,7 @@ async fn a_mirror_takes_the_place_of_a_first_that_is_not_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_any_source_the_first_is_what_is_reported() {
     let file = Object::random(12, 2 * MIB);
-    let several = Several::new(&file, &[file.clone()]);
+    let several = Several::new(&file, std::slice::from_ref(&file));
     several.bed.server.remove("/f");
     several.others[0].behave("/f", Behaviour::new().always(Effect::status(403)));
     let error = several
@@ -342,7 +342,7 @@ async fn a_pause_and_other_mirrors_later_lose_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_begins_at_the_first_source_that_answers() {
     let file = Object::random(18, 2 * MIB);
-    let several = Several::new(&file, &[file.clone()]);
+    let several = Several::new(&file, std::slice::from_ref(&file));
     several.bed.server.remove("/f");
     let mut stream = several.bed.downloader.stream(several.spec());
     let mut got = Vec::new();
@@ -350,4 +350,30 @@ async fn a_stream_begins_at_the_first_source_that_answers() {
         got.extend_from_slice(&chunk.expect("the mirror has it"));
     }
     assert!(got == file.whole());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_downloads_share_a_host_that_stands_two_connections() {
+    let bed = Bed::new();
+    let files: Vec<_> = (0..16).map(|at| Object::random(100 + at, MIB / 2)).collect();
+    for (at, file) in files.iter().enumerate() {
+        let line = Behaviour::new().total_rate(8 * MIB);
+        bed.server.serve(format!("/{at}"), file.clone().behaviour(line));
+    }
+    bed.server.limit_connections(Some((2, Excess::Reset)));
+    let specs = (0..files.len()).map(|at| {
+        let spec = bed.spec_of(&format!("/{at}"));
+        spec.output_path(bed.path(&format!("{at}.bin"))).max_retries(1)
+    });
+    // Each with a pool of its own, so that no connection is left to another.
+    let downloads: Vec<_> = specs
+        .map(|spec| crate::common::downloader().download(spec))
+        .collect();
+    for (at, handle) in downloads.iter().enumerate() {
+        let outcome = crate::common::ended(handle).await.expect("everybody gets a turn");
+        bytehaul_testkit::check_file(bed.path(&format!("{at}.bin")), &files[at]).expect("right");
+        assert_eq!(outcome.fetched, MIB / 2, "no byte is lost");
+    }
+    let dialled = bed.server.connections();
+    assert!(dialled <= 16 + 16 + 8, "{dialled} connections for sixteen files");
 }
