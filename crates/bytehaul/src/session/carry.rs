@@ -219,13 +219,7 @@ impl Carrier {
             known: known.identity.clone(),
         };
         let mirrored = self.mirrored(&sink, &known.identity, total - done.covered());
-        let mut driver = Driver::new(
-            scheduler,
-            shared,
-            mirrored,
-            evidence,
-            known.retry.longest(),
-        );
+        let mut driver = Driver::new(scheduler, shared, mirrored, evidence, known.retry.longest());
         driver.check(self.checker(&sink, total));
         if let Some(range) = first {
             driver.adopt(

@@ -47,13 +47,17 @@ pub(crate) async fn probe(
     retry: &mut RetryBudget,
 ) -> Result<Probe, DownloadError> {
     let mut wanted = wanted;
+    // Connections that a host took and dropped without an answer, while it served others of this process.
+    let mut lost = 0;
     loop {
         source.visit().turn().await;
         let reply = match source.ask(wanted.clone()).await {
             Ok(reply) => reply,
             Err(Trouble::Retry { failure, .. })
-                if source.visit().refused(&failure, retry.longest()) =>
+                if (failure.class.is_push_back() || lost < MOST_LOST)
+                    && source.visit().refused(&failure, retry.longest()) =>
             {
+                lost += 1;
                 continue;
             }
             Err(trouble) => {
@@ -79,7 +83,8 @@ pub(crate) async fn probe(
             Answer::Later { status, after } => {
                 let trouble = Trouble::later(&reply.url, status, after);
                 let is_full = matches!(&trouble, Trouble::Retry { failure, .. }
-                    if source.visit().refused(failure, retry.longest()));
+                    if failure.class.is_push_back()
+                        && source.visit().refused(failure, retry.longest()));
                 if !is_full {
                     wait(source.safe_url(), trouble, retry).await?;
                 }
@@ -185,6 +190,9 @@ fn first(wanted: &RequestRange) -> u64 {
         RequestRange::Span(span) => span.start,
     }
 }
+
+/// So many connections may be dropped because the host has too many, before it is taken for a failure.
+const MOST_LOST: u32 = 3;
 
 /// The first request is never smaller than what a small file has, nor larger than one connection's fair share.
 const LEAST: u64 = 1024 * 1024;

@@ -326,7 +326,9 @@ impl Driver {
             if answered > 0 {
                 visit.using(answered);
             }
-            if learned != party.told && learned.is_some_and(|now| party.told.is_none_or(|was| now < was)) {
+            if learned != party.told
+                && learned.is_some_and(|now| party.told.is_none_or(|was| now < was))
+            {
                 visit.is_full();
             }
             party.told = learned;

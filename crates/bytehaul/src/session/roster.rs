@@ -45,7 +45,10 @@ impl Roster {
     /// Adds a source unless it is known.
     pub(crate) fn add(&self, source: Arc<Source>) {
         let mut members = self.lock();
-        if members.iter().all(|known| known.source.url() != source.url()) {
+        if members
+            .iter()
+            .all(|known| known.source.url() != source.url())
+        {
             members.push(Member::new(source));
         }
     }

@@ -42,9 +42,6 @@ impl Visit {
         let Some((origin, id)) = &self.at else {
             return false;
         };
-        if !failure.class.is_push_back() {
-            return false;
-        }
         let now = Instant::now();
         let is_full = hosts().refused(now, origin, *id);
         if is_full {

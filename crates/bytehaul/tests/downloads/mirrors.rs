@@ -355,25 +355,34 @@ async fn a_stream_begins_at_the_first_source_that_answers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixteen_downloads_share_a_host_that_stands_two_connections() {
     let bed = Bed::new();
-    let files: Vec<_> = (0..16).map(|at| Object::random(100 + at, MIB / 2)).collect();
+    let files: Vec<_> = (0..16)
+        .map(|at| Object::random(100 + at, MIB / 2))
+        .collect();
     for (at, file) in files.iter().enumerate() {
         let line = Behaviour::new().total_rate(8 * MIB);
-        bed.server.serve(format!("/{at}"), file.clone().behaviour(line));
+        bed.server
+            .serve(format!("/{at}"), file.clone().behaviour(line));
     }
     bed.server.limit_connections(Some((2, Excess::Reset)));
     let specs = (0..files.len()).map(|at| {
         let spec = bed.spec_of(&format!("/{at}"));
-        spec.output_path(bed.path(&format!("{at}.bin"))).max_retries(1)
+        spec.output_path(bed.path(&format!("{at}.bin")))
+            .max_retries(1)
     });
     // Each with a pool of its own, so that no connection is left to another.
     let downloads: Vec<_> = specs
         .map(|spec| crate::common::downloader().download(spec))
         .collect();
     for (at, handle) in downloads.iter().enumerate() {
-        let outcome = crate::common::ended(handle).await.expect("everybody gets a turn");
+        let outcome = crate::common::ended(handle)
+            .await
+            .expect("everybody gets a turn");
         bytehaul_testkit::check_file(bed.path(&format!("{at}.bin")), &files[at]).expect("right");
         assert_eq!(outcome.fetched, MIB / 2, "no byte is lost");
     }
     let dialled = bed.server.connections();
-    assert!(dialled <= 16 + 16 + 8, "{dialled} connections for sixteen files");
+    assert!(
+        dialled <= 16 + 16 + 8,
+        "{dialled} connections for sixteen files"
+    );
 }
