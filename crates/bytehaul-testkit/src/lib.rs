@@ -6,6 +6,8 @@
 mod compare;
 #[cfg(unix)]
 mod daemon;
+#[cfg(all(unix, feature = "tls"))]
+pub mod dns;
 #[cfg(unix)]
 pub mod nginx;
 #[cfg(feature = "tls")]

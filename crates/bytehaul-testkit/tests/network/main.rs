@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod curl;
+mod dns;
 mod nginx;
 mod proxy;
 mod server;
