@@ -18,6 +18,8 @@ mod logs;
 mod memory;
 mod metalink;
 mod mirrors;
+#[cfg(unix)]
+mod name_servers;
 mod names;
 #[cfg(unix)]
 mod network;
