@@ -33,17 +33,25 @@ async fn the_process_that_is_killed() {
             .await;
         return;
     };
-    let handle = downloader().download(spec(&url, &PathBuf::from(target), 8));
+    let mut spec = spec(&url, &PathBuf::from(target), 8);
+    spec.mirrors
+        .extend(std::env::var(MIRROR).ok().map(bytehaul::Mirror::new));
+    let handle = downloader().download(spec);
     ended(&handle)
         .await
         .expect("completes when nobody kills it");
 }
 
 const URL: &str = "BYTEHAUL_TEST_URL";
+const MIRROR: &str = "BYTEHAUL_TEST_MIRROR";
 const TARGET: &str = "BYTEHAUL_TEST_TARGET";
 
 /// Runs a download of `/f` in another process and kills that when the server has sent so many bytes.
 fn killed_at(bed: &Bed, sent: u64) {
+    killed_with(bed, None, sent);
+}
+
+fn killed_with(bed: &Bed, mirror: Option<&str>, sent: u64) {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command
         .args([
@@ -52,7 +60,8 @@ fn killed_at(bed: &Bed, sent: u64) {
             "--nocapture",
         ])
         .env(URL, bed.server.url("/f"))
-        .env(TARGET, bed.target());
+        .env(TARGET, bed.target())
+        .envs(mirror.map(|url| (MIRROR, url)));
     let finished = Process::new(command)
         .timeout(Duration::from_secs(20))
         .stop_when(|| bed.server.bytes_sent() >= sent, Signal::KILL)
@@ -99,6 +108,24 @@ fn killed_again_and_again() {
         sent <= LEN + 4 * LOST_AT_MOST,
         "{sent} bytes for a file of {LEN}"
     );
+}
+
+/// What a mirror had delivered when everything ended is as good as what the first had.
+#[test]
+fn killed_while_a_mirror_delivers() {
+    const LONG: u64 = 24 * MIB;
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let file = Object::random(2, LONG);
+    let slow = Behaviour::new().total_rate(6 * MIB);
+    let bed = Bed::serving(&file.clone().behaviour(slow.clone()));
+    let mirror = bytehaul_testkit::Server::spawn_thread();
+    mirror.serve("/f", file.clone().etag("\"copy\"").behaviour(slow));
+    killed_with(&bed, Some(&mirror.url("/f")), 10 * MIB);
+    bed.is_kept();
+    assert!(mirror.bytes_sent() > 3 * MIB, "it took part");
+    bed.server.behave("/f", Behaviour::new());
+    let outcome = runtime.block_on(bed.completes(bed.spec(), &file));
+    assert!(outcome.resumed_from > 10 * MIB, "{outcome:?}");
 }
 
 /// Drops the runtime under a download, several times at moments of chance, each time with another number of connections.
