@@ -90,7 +90,12 @@ async fn a_piece_that_was_wrong_is_fetched_again_alone() {
         .max_connections(1)
         .piece_hashes(hashes(&object(), PIECE));
     let outcome = bed.completes(spec, &object()).await;
-    assert_eq!(outcome.fetched, LEN + PIECE as u64, "{outcome:?}");
+    // A request that still runs over it is begun again, and loses what is in its buffer.
+    let again = outcome.fetched - LEN;
+    assert!(
+        (PIECE as u64..PIECE as u64 + MIB).contains(&again),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
