@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use crate::body::{Direct, Framed, Source};
 use crate::error::{Error, ErrorKind};
-use crate::framing::{Framing, Reuse};
+use crate::framing::{Framing, Reuse, foreign_coding};
 use crate::stall::Stall;
 use crate::tls;
 use crate::wire::Wire;
@@ -84,7 +84,7 @@ pub(crate) async fn exchange(
     let started = Instant::now();
     let (outcome, ended) = wait_for_head(&mut sender, &mut link, request, limit, &interim).await;
     match outcome {
-        Ok(response) => Ok(answer(response, started.elapsed(), sender, link, ended)),
+        Ok(response) => answer(response, started.elapsed(), sender, link, ended),
         Err(error) => {
             let received = link.into_parts().io.into_inner().received();
             let unanswered =
@@ -154,9 +154,16 @@ fn answer(
     sender: Sender,
     link: Link,
     ended: bool,
-) -> Answer {
+) -> Result<Answer, Failure> {
     let (head, incoming) = response.into_parts();
     let framing = Framing::of(&head, incoming.size_hint().exact());
+    if !matches!(framing, Framing::Length(_))
+        && let Some(coding) = foreign_coding(&head.headers)
+    {
+        let coding: String = coding.chars().take(MAX_CODING).collect();
+        let what = format!("body is in a transfer coding that was not asked for, `{coding}`");
+        return Err(Failure::underway(Error::new(ErrorKind::Protocol, what)));
+    }
     let reuse = Reuse::of(&head, framing);
     let source = match framing {
         Framing::Length(length) => Source::Direct(take_apart(incoming, link, length)),
@@ -164,13 +171,13 @@ fn answer(
             Source::Framed(Box::new(Framed::new(incoming, link, sender, ended)))
         }
     };
-    Answer {
+    Ok(Answer {
         head,
         latency,
         framing,
         reuse,
         source,
-    }
+    })
 }
 
 /// Takes the connection back from hyper, with all that it had read of a body of known length.
@@ -277,6 +284,9 @@ fn find_io(error: &hyper::Error) -> Option<&io::Error> {
 
 /// Informational responses before the head. A server has no use for more than a few, and each costs nothing to send.
 pub(crate) const MAX_INTERIM: usize = 100;
+
+/// Characters of a coding's name that are shown.
+const MAX_CODING: usize = 32;
 
 /// hyper tells a client of this by its text alone.
 const TOO_LARGE: &str = "message head is too large";

@@ -38,6 +38,16 @@ impl Framing {
     }
 }
 
+/// The transfer coding that is left when hyper has found the end of a body, and which nobody here takes off. No request asks
+/// for one (RFC 9112 section 6.1).
+pub(crate) fn foreign_coding(headers: &HeaderMap) -> Option<&str> {
+    tokens(headers, header::TRANSFER_ENCODING)
+        .find(|coding| !KNOWN.iter().any(|known| coding.eq_ignore_ascii_case(known)))
+}
+
+/// `identity` was one until RFC 7230 and is no change to the bytes.
+const KNOWN: [&str; 3] = ["chunked", "identity", ""];
+
 impl Reuse {
     /// RFC 9112 section 9.3, and never with both a length and a transfer encoding (section 6.1).
     pub(crate) fn of(head: &response::Parts, framing: Framing) -> Self {

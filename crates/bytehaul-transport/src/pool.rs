@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::multiplex::{Link, Seat};
 use crate::route::{Route, Speak};
+use crate::stall::NEVER;
 use crate::wire::Wire;
 
 /// Connections by route. Of the idle HTTP/1.1 ones that used last is handed out first: it is the least likely to have been
@@ -102,7 +103,7 @@ impl Pool {
         }
         wires.push(Idle {
             wire,
-            until: now + keep,
+            until: now.checked_add(keep).unwrap_or(now + NEVER),
         });
     }
 

@@ -1,10 +1,11 @@
 //! When waiting for bytes has taken too long, told with one timer for a whole body.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Watches for a wait that is longer than the limit. Time in which nobody asked for bytes does not count.
@@ -43,13 +44,14 @@ impl Stall {
     pub(crate) fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut deadline = match self.deadline {
             Some(deadline) => deadline,
-            None => *self.deadline.insert(Instant::now() + self.limit),
+            None => *self.deadline.insert(after(self.limit)),
         };
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
-            ready!(timer.as_mut().poll(cx));
+            // A socket that is never empty, of bytes that are no body, must not use up the turn before the clock is seen.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             if timer.deadline() >= deadline {
                 if self.grace {
                     return Poll::Ready(());
@@ -72,6 +74,15 @@ impl fmt::Debug for Stall {
     }
 }
 
+/// A limit may be as long as durations get, and is then as good as none.
+fn after(limit: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(limit).unwrap_or(now + NEVER)
+}
+
+/// Some thirty years, which every clock has room for.
+pub(crate) const NEVER: Duration = Duration::from_secs(1 << 30);
+
 /// One turn of the runtime's driver after a blocked thread, with room.
 const GRACE: Duration = Duration::from_millis(20);
 
@@ -91,6 +102,26 @@ mod tests {
             started.elapsed().as_millis(),
             (Duration::from_secs(5) + GRACE).as_millis()
         );
+    }
+
+    #[tokio::test]
+    async fn a_turn_that_is_used_up_does_not_stop_the_clock() {
+        let mut stall = Stall::new(Duration::from_millis(20));
+        let busy = std::future::poll_fn(|cx| {
+            while let Poll::Ready(coop) = tokio::task::coop::poll_proceed(cx) {
+                coop.made_progress();
+            }
+            stall.poll_expired(cx)
+        });
+        let started = std::time::Instant::now();
+        let stopped = std::future::poll_fn(|_cx| match started.elapsed().as_secs() {
+            0 | 1 => Poll::Pending,
+            _ => Poll::Ready(()),
+        });
+        tokio::select! {
+            () = busy => {}
+            () = stopped => panic!("no end of patience"),
+        }
     }
 
     #[tokio::test(start_paused = true)]

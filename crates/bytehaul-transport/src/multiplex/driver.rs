@@ -11,7 +11,7 @@ use ::h2::client::Connection;
 use ::h2::{Ping, PingPong};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Load;
 use crate::stream::Stream;
@@ -45,6 +45,8 @@ impl Driver {
     /// Runs until the peer closes the connection, does not answer any more, or has not been asked for anything for long.
     pub(super) async fn run(mut self) {
         let mut ticks = interval_at(Instant::now() + self.every, self.every);
+        // After a pause of this process the peer gets its time to answer, rather than several ticks at once.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;

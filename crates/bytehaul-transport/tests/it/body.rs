@@ -269,3 +269,41 @@ async fn a_dropped_read_loses_nothing() {
     }
     assert_eq!(read, body);
 }
+
+#[tokio::test]
+async fn a_transfer_coding_that_nobody_asked_for_is_no_body() {
+    for coding in [
+        "gzip",
+        "gzip, chunked",
+        "gzip\r\nTransfer-Encoding: chunked",
+    ] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        );
+        let server =
+            Server::start(move |_| vec![Step::Send(answer.clone().into()), Step::Close]).await;
+        let error = get(&client(), server.url("/")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{coding}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("body is in a transfer coding"),
+            "{error}"
+        );
+        assert!(
+            client().send(Request::head(server.url("/"))).await.is_ok(),
+            "it has no body"
+        );
+    }
+    for (coding, body) in [("Chunked", "3\r\nabc\r\n0\r\n\r\n"), ("identity", "abc")] {
+        let answer = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n{body}");
+        let server =
+            Server::start(move |_| vec![Step::Send(answer.clone().into()), Step::Close]).await;
+        let mut response = get(&client(), server.url("/")).await.unwrap();
+        assert_eq!(
+            response.body_mut().text(9).await.unwrap(),
+            "abc",
+            "{coding}"
+        );
+    }
+}

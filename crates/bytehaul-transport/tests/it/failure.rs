@@ -317,3 +317,30 @@ proptest! {
         });
     }
 }
+
+#[tokio::test]
+async fn patience_may_be_endless() {
+    let endless = Duration::MAX;
+    let patient = || {
+        Client::builder()
+            .connect_timeout(endless)
+            .read_timeout(endless)
+    };
+    let server = Server::start(|_| {
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab".to_vec();
+        let pause = Step::Pause(Duration::from_millis(50));
+        vec![
+            pause.clone(),
+            Step::Send(head),
+            pause,
+            Step::Send(b"cd".to_vec()),
+        ]
+    })
+    .await;
+    let client = patient().pool_idle_timeout(endless).build().unwrap();
+    for _ in 0..2 {
+        let mut response = get(&client, server.url("/")).await.unwrap();
+        assert_eq!(response.body_mut().text(9).await.unwrap(), "abcd");
+    }
+    assert_eq!(server.connections(), 1);
+}

@@ -402,3 +402,33 @@ async fn events_tell_no_secret() {
     let leak = said.lines().find(|line| line.contains("hunter2"));
     assert_eq!(leak, None);
 }
+
+/// As after a suspended process or a long computation: the silence was this side's own.
+#[tokio::test]
+async fn a_pause_of_the_runtime_kills_no_connection() {
+    let (ready, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let server = H2Server::start(|_| Act::Announce(9, b"x".to_vec(), Then::Wait)).await;
+            ready.send(server.url("/")).unwrap();
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        });
+    });
+    let url = address.recv().unwrap();
+    let client = h2_client().with_timeouts(Duration::from_secs(3), Duration::from_secs(3));
+    let mut response = get(&client, url).await.unwrap();
+    let mut buffer = BytesMut::with_capacity(9);
+    let mut room = (&mut buffer).limit(9);
+    assert_eq!(response.body_mut().read(&mut room).await.unwrap(), 1);
+    std::thread::sleep(Duration::from_millis(2500));
+    let more = response.body_mut().read(&mut room);
+    let more = tokio::time::timeout(Duration::from_millis(300), more).await;
+    assert!(
+        more.is_err(),
+        "nothing has come, and nothing is lost: {more:?}"
+    );
+}
