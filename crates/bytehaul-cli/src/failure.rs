@@ -30,7 +30,8 @@ pub(crate) enum Kept {
 impl Failure {
     /// What to say of `error`, which ended the download of `url`.
     pub(crate) fn new(url: &str, error: &DownloadError, kept: Kept) -> Self {
-        let chain = chain(error);
+        // A cause names the URL that it happened with, which a redirect may have led to; one is enough where it did not.
+        let chain = chain(error).replace(&format!(" ({url})"), "");
         let text = if chain.contains(url) {
             chain
         } else {
@@ -95,9 +96,8 @@ fn hint(error: &DownloadError, kept: Kept) -> Option<&'static str> {
             Some("nothing was published; check the value, or try another source")
         }
         (_, ErrorKind::Server) => match error.status().map(|status| status.as_u16()) {
-            Some(401 | 403) => Some("give credentials with -H, if the file needs them"),
+            Some(401 | 403) => Some("give credentials with -H, BYTEHAUL_BEARER or .netrc, if the file needs them"),
             Some(404 | 410) => Some("check the URL"),
-            Some(407) => Some("proxies are not supported by this version"),
             Some(_) | None => None,
         },
         (_, ErrorKind::Network) => match kept {
@@ -131,6 +131,8 @@ const LOCKED: u16 = 126;
 
 #[cfg(test)]
 mod tests {
+    use bytehaul::DownloadSpec;
+
     use super::*;
 
     #[derive(Debug)]
@@ -175,6 +177,9 @@ mod tests {
 
     #[test]
     fn an_error_names_its_url_once() {
+        let refused = DownloadSpec::new("gopher://h/").validate().unwrap_err();
+        let text = Failure::new("gopher://h/", &refused, Kept::Nothing).text;
+        assert_eq!(text.matches("gopher://h/").count(), 1, "{text}");
         let failure = Failure::new("http://h/f", &DownloadError::Paused, Kept::Nothing);
         assert_eq!(failure.to_string(), "bytehaul: http://h/f: paused");
         assert_eq!(
