@@ -96,7 +96,9 @@ fn hint(error: &DownloadError, kept: Kept) -> Option<&'static str> {
             Some("nothing was published; check the value, or try another source")
         }
         (_, ErrorKind::Server) => match error.status().map(|status| status.as_u16()) {
-            Some(401 | 403) => Some("give credentials with -H, BYTEHAUL_BEARER or .netrc, if the file needs them"),
+            Some(401 | 403) => {
+                Some("give credentials with -H, BYTEHAUL_BEARER or .netrc, if the file needs them")
+            }
             Some(404 | 410) => Some("check the URL"),
             Some(_) | None => None,
         },

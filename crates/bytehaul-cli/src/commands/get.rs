@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytehaul::{DownloadError, DownloadHandle, Downloader, Outcome};
+use bytehaul::{DownloadError, DownloadHandle, Downloader, MirrorState, Outcome};
 use tokio::task::JoinSet;
 use tokio::time::error::Elapsed;
 
@@ -256,6 +256,19 @@ fn warnings(file: File<'_>, outcome: &Outcome) -> Vec<String> {
             "{} announced no length, so a truncation could not be noticed",
             file.url
         ));
+    }
+    for mirror in &outcome.mirrors {
+        match &mirror.state {
+            MirrorState::Quarantined { reason } => warnings.push(format!(
+                "{} has other bytes ({reason}); nothing that came from it is in the file",
+                mirror.url
+            )),
+            MirrorState::Dropped { reason } => {
+                warnings.push(format!("{} was given up: {reason}", mirror.url));
+            }
+            // Neither is worth a word; states that a later library may add are in the JSON events.
+            _ => (),
+        }
     }
     warnings
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
+use bytehaul::{DownloadState, MirrorReport, MirrorState, Outcome, ProgressSnapshot};
 use serde::Serialize;
 
 use super::File;
@@ -53,6 +53,7 @@ impl Json {
             retries: outcome.retries,
             restarts: outcome.restarts,
             connections: outcome.connections,
+            mirrors: outcome.mirrors.iter().map(mirror).collect(),
         };
         self.tell(&event, Keep::Always);
     }
@@ -115,6 +116,8 @@ enum Event<'a> {
         retries: u64,
         restarts: u32,
         connections: u32,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        mirrors: Vec<Mirror>,
     },
     Failed {
         file: usize,
@@ -126,6 +129,33 @@ enum Event<'a> {
         kind: &'static str,
         exit_code: u8,
     },
+}
+
+/// How one of several sources did.
+#[derive(Serialize, Debug)]
+struct Mirror {
+    url: String,
+    state: &'static str,
+    bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+fn mirror(report: &MirrorReport) -> Mirror {
+    let (state, reason) = match &report.state {
+        MirrorState::Unused => ("unused", None),
+        MirrorState::Used => ("used", None),
+        MirrorState::Dropped { reason } => ("dropped", Some(reason.clone())),
+        MirrorState::Quarantined { reason } => ("quarantined", Some(reason.clone())),
+        // States that a later library may add.
+        _ => ("other", None),
+    };
+    Mirror {
+        url: report.url.to_string(),
+        state,
+        bytes: report.bytes,
+        reason,
+    }
 }
 
 fn progress_event<'a>(file: File<'a>, progress: &ProgressSnapshot) -> Event<'a> {
