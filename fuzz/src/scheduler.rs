@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytehaul_schedule::{
     Action, ByteRange, Class, Config, ConnectionId, Connections, Event, Failure, LeaseId, Plan,
-    RangeSet, Scheduler,
+    RangeSet, Scheduler, SourceId,
 };
 
 /// After any events: nothing is lost or counted twice, the clock and the actions end, and honest work finishes it.
@@ -47,6 +47,7 @@ struct Driver {
     scheduler: Scheduler,
     live: BTreeMap<LeaseId, (ConnectionId, ByteRange)>,
     seen: Vec<LeaseId>,
+    sources: BTreeMap<ConnectionId, SourceId>,
     ended: bool,
 }
 
@@ -72,6 +73,7 @@ impl Driver {
             scheduler,
             live: BTreeMap::new(),
             seen: Vec::new(),
+            sources: BTreeMap::new(),
             ended: false,
         }
     }
@@ -85,7 +87,8 @@ impl Driver {
             index => self.seen[usize::from(index) % self.seen.len()],
         };
         self.now += Duration::from_millis(input.number() % 10_000);
-        let event = match choice % 9 {
+        let source = SourceId(u32::from(input.byte() % 4));
+        let event = match choice % 13 {
             0 => Event::Tick,
             1 => Event::Accepted {
                 lease,
@@ -121,9 +124,19 @@ impl Driver {
                 Event::Invalidated { range }
             }
             6 => Event::HostLimit {
+                source,
                 connections: u32::from(input.byte()),
             },
-            7 => Event::SetConnections(Connections::fixed(u32::from(input.byte() % 20))),
+            7 => Event::HostHeld {
+                source,
+                until: self.now + Duration::from_secs(input.number() % 1_000),
+            },
+            8 => Event::Trusted { source },
+            9 => Event::Lost { source },
+            10 => Event::Reserved {
+                connections: u32::from(input.byte() % 8),
+            },
+            11 => Event::SetConnections(Connections::fixed(u32::from(input.byte() % 20))),
             _ => {
                 let Some(range) = ByteRange::with_len(input.number(), input.number()) else {
                     return;
@@ -152,9 +165,12 @@ impl Driver {
             match action {
                 Action::Fetch {
                     connection,
+                    source,
                     lease,
                     range,
                 } => {
+                    let known = *self.sources.entry(connection).or_insert(source);
+                    assert_eq!(known, source, "{connection} leads elsewhere");
                     assert!(!self.seen.contains(&lease), "{lease} is given twice");
                     assert!(range.end() <= self.scheduler.geometry().len(), "{range:?}");
                     self.seen.push(lease);
@@ -188,6 +204,11 @@ impl Driver {
 
     /// From here on every request succeeds, so the end has to come.
     fn finish(&mut self) {
+        let source = SourceId(0);
+        self.scheduler.handle(self.now, Event::Trusted { source });
+        let connections = 0;
+        self.scheduler
+            .handle(self.now, Event::Reserved { connections });
         for _ in 0..MOST_ROUNDS {
             self.act();
             if self.scheduler.is_finished() || self.scheduler.is_failed() {
