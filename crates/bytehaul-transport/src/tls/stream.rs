@@ -28,6 +28,8 @@ pub(crate) struct TlsStream<S> {
     plain: Queue,
     peer_closed: bool,
     credentials: Credentials,
+    /// How the session has failed. It is not asked again: rustls would read on past what it has refused.
+    failed: Option<rustls::Error>,
 }
 
 /// What the session can do next.
@@ -66,6 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             plain: Queue::default(),
             peer_closed: false,
             credentials,
+            failed: None,
         };
         std::future::poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
@@ -103,7 +106,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 }
                 Err(error) => {
                     // The alert that tells the peer why is worth one try.
-                    let _ = self.turn(None, &[]);
                     let _ = self.poll_send(cx);
                     return Poll::Ready(Err(self.unheard(error)));
                 }
@@ -125,14 +127,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// Lets the session take one step with the bytes that are there. Plaintext goes into the reader's buffer, and into the
     /// queue where that is full or missing.
     fn turn(&mut self, mut reader: Option<&mut ReadBuf<'_>>, payload: &[u8]) -> io::Result<Turn> {
-        let credentials = self.credentials;
-        let failed = |error| io::Error::from(Failure::new(error, credentials));
+        if let Some(error) = &self.failed {
+            return Err(Failure::new(error.clone(), self.credentials).into());
+        }
         let status = self.session.process_tls_records(self.incoming.filled_mut());
-        let mut discard = status.discard;
+        let (mut discard, mut failure) = (status.discard, None);
         let turn = match status.state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
                 while let Some(record) = traffic.next_record() {
-                    let record = record.map_err(failed)?;
+                    let record = record.map_err(io::Error::other)?;
                     discard += record.discard;
                     give(record.payload, reader.as_deref_mut(), &mut self.plain);
                 }
@@ -166,10 +169,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             Ok(ConnectionState::Closed) => Ok(Turn::NeedsInput(Handshake::Done)),
             Ok(_) => Err(io::Error::other("unexpected state of the tls session")),
-            Err(error) => Err(failed(error)),
+            Err(error) => {
+                failure = Some(error);
+                Ok(Turn::Again)
+            }
         };
         self.incoming.discard(discard);
-        turn
+        match failure {
+            Some(error) => Err(self.fail(error)),
+            None => turn,
+        }
+    }
+
+    /// Ends the session, whose last word is the alert that it may have for the peer.
+    fn fail(&mut self, error: rustls::Error) -> io::Error {
+        let status = self.session.process_tls_records(self.incoming.filled_mut());
+        if let Ok(ConnectionState::EncodeTlsData(mut alert)) = status.state {
+            // Without it the connection ends all the same.
+            let _ = self.outgoing.append(|room| alert.encode(room));
+        }
+        self.failed = Some(error.clone());
+        Failure::new(error, self.credentials).into()
     }
 
     /// Receives more. An end without the peer's notice is an error: it may be an attacker's.

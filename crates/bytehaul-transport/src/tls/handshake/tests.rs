@@ -231,6 +231,57 @@ async fn what_is_not_tls_is_named() {
     }
 }
 
+#[tokio::test]
+async fn the_error_is_the_same_when_nobody_hears_the_alert() {
+    let authority = Authority::new();
+    let (ours, mut theirs) = duplex(70_000);
+    tokio::spawn(async move {
+        let _ = theirs.read(&mut [0; 4096]).await.unwrap();
+        theirs
+            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            .await
+            .unwrap();
+    });
+    let (setup, host) = (setup(&authority), localhost());
+    let done = handshake(&setup, &host, Alpn::Http1, ours).await;
+    let error = done.unwrap_err();
+    assert_eq!(
+        error.source().unwrap().to_string(),
+        "the server speaks plain http on this port, not tls"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_read_past_a_damaged_record() {
+    let authority = Authority::new();
+    let acceptor = TlsAcceptor::from(authority.server(&["localhost"]).server_config(&[]));
+    let (ours, theirs) = duplex(70_000);
+    let served = tokio::spawn(async move {
+        let mut tls = acceptor.accept(theirs).await.unwrap();
+        tls.write_all(b"good").await.unwrap();
+        tls.flush().await.unwrap();
+        let junk = [&b"\x17\x03\x03\x00\x20"[..], &[7; 32]].concat();
+        tls.get_mut().0.write_all(&junk).await.unwrap();
+        tls.write_all(b"more").await.unwrap();
+        tls.flush().await.unwrap();
+        tls
+    });
+    let (setup, host) = (setup(&authority), localhost());
+    let done = handshake(&setup, &host, Alpn::Http1, ours).await;
+    let mut tls = done.unwrap();
+    let _open = served.await.unwrap();
+    let mut buffer = [0; 100];
+    assert_eq!(tls.read(&mut buffer).await.unwrap(), 4);
+    for _ in 0..3 {
+        let error = tls.read(&mut buffer).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a record was changed or damaged on the way"
+        );
+    }
+    assert!(tls.write_all(b"x").await.is_err());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
