@@ -138,7 +138,7 @@ fn certificate(error: &CertificateError) -> String {
         }
         CertificateError::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
             Some(webpki::Error::CaUsedAsEndEntity) => {
-                "the certificate is that of an authority and cannot be a server's".to_owned()
+                "the certificate is that of an authority, which is good for a server only where it is given itself as trusted".to_owned()
             }
             Some(error) => format!("the certificate is not acceptable: {error:?}"),
             None => match other.0.downcast_ref::<Objection>() {

@@ -112,7 +112,7 @@ impl Trust {
         if self.roots == Roots::SystemAndExtra {
             add_system(&mut store).await?;
         }
-        Chain::checked(store, &self.provider)
+        Chain::checked(store, &self.extra, &self.provider)
     }
 }
 

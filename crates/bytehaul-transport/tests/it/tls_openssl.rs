@@ -220,16 +220,35 @@ async fn pins_are_those_that_others_compute() {
         .refusal(&client(unchecked().pin_sha256([[0; 32]])))
         .await;
     assert!(said.ends_with(&format!("it is {pin}")), "{said}");
-    // Such a certificate is its own authority's, which is why trusting it is not enough.
-    let said = server
-        .refusal(&client(
-            trusting(&authority).add_roots_pem(read("cert.pem")),
-        ))
-        .await;
-    assert!(
-        said.ends_with("the certificate is that of an authority and cannot be a server's"),
-        "{said}"
-    );
+}
+
+/// `openssl req -x509` makes certificates of authorities, which are good for a server where they are given themselves.
+#[tokio::test]
+async fn a_servers_own_certificate_can_be_trusted() {
+    let authority = Authority::new();
+    for (name, good) in [("localhost", true), ("elsewhere.test", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = format!(
+            "req -x509 -newkey rsa:2048 -nodes -keyout key.pem -subj /CN={name} -days 2 -out cert.pem \
+             -addext subjectAltName=DNS:{name}"
+        );
+        openssl(dir.path(), &arguments);
+        let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+        let (pem, key) = (read("cert.pem"), read("key.pem"));
+        let server = OpenSsl::start(&authority, &[("cert.pem", &pem), ("key.pem", &key)], "");
+        let own = client(trusting(&authority).add_roots_pem(&pem));
+        if good {
+            server.page(&own).await.unwrap();
+        } else {
+            let said = server.refusal(&own).await;
+            assert!(
+                said.contains("is for elsewhere.test, not for localhost"),
+                "{said}"
+            );
+        }
+        let said = server.refusal(&client(trusting(&authority))).await;
+        assert!(said.contains("that of an authority"), "{said}");
+    }
 }
 
 /// One that has the name of a trusted one by chance, but a key of another kind.
