@@ -157,7 +157,7 @@ impl DownloadError {
     /// 102 invalid parameter · 105 local I/O · 106 network · 109 status · 114 unusable answer to a range ·
     /// 116 checksum mismatch · 119 client set-up · 120 cancelled · 121 disk full · 122 local file removed or
     /// replaced · 123 remote file changed · 124 paused · 125 target exists or is a directory · 126 target locked
-    /// by another download · 127 internal · 128 another size than expected.
+    /// by another download · 127 internal · 128 another size than expected · 129 access not renewed.
     pub fn code(&self) -> u16 {
         match self {
             Self::InvalidParameter { .. } => 102,
@@ -173,7 +173,7 @@ impl DownloadError {
             Self::RemoteChanged { .. } => 123,
             Self::Paused => 124,
             Self::Internal { .. } => 127,
-            Self::Refresh { .. } => 128,
+            Self::Refresh { .. } => 129,
         }
     }
 

@@ -107,7 +107,7 @@ async fn a_refresher_that_fails_ends_the_download_with_its_reason() {
     let spec = bed.spec().max_connections(4).refresher(refresher);
     let error = bed.fetch(spec).await.expect_err("no new token");
     assert!(matches!(error, DownloadError::Refresh { .. }), "{error:?}");
-    assert_eq!((error.kind(), error.code()), (ErrorKind::Server, 128));
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Server, 129));
     let cause = std::error::Error::source(&error).expect("a cause");
     assert_eq!(cause.to_string(), "the account is closed");
     assert!(bed.server.requests().len() <= 8, "no storm");
