@@ -278,13 +278,15 @@ fn http_url(text: &str) -> Result<Url, UsageError> {
 
 /// What may be shown of a text that was meant to be a URL: neither a user's name and password nor a query.
 fn presentable(text: &str) -> String {
-    let place = text.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = match place.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), place),
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => (format!("{scheme}://"), rest),
+        Some(_) | None => (String::new(), text),
     };
+    // A password may hold a `?` or a `#` that should have been encoded, so the `@` comes first.
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
-    format!("{scheme}{rest}").escape_debug().to_string()
+    let place = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}{place}").escape_debug().to_string()
 }
 
 /// The name of a file as a bar or a line shows it.

@@ -13,8 +13,8 @@ use crate::error::DownloadError;
 /// Where names and passwords of hosts may be looked up that no URL and no spec gives.
 ///
 /// The file is read once for a downloader, and its mode is not looked at, as curl does. An entry counts for its host
-/// at every port, and only for requests to the host that a URL or a mirror names, never for one that a redirect leads
-/// to.
+/// at every port, and only for requests to the host that a URL or a mirror of the caller's names, never for one that a
+/// redirect or a mirror of the server's leads to.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Netrc {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
 use bytehaul_storage::{Budget, Writer};
+use bytehaul_transport::Url;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
@@ -97,9 +98,13 @@ impl Carrier {
     /// Takes in mirrors that an answer named, if they were not known.
     pub(crate) fn join(&self, mirrors: &[MetalinkUrl]) {
         for mirror in mirrors {
-            let source = Source::mirror(&self.access, &self.job, mirror.url.clone());
-            self.roster.add(Arc::new(source));
+            self.roster.add(Arc::new(self.named(&mirror.url)));
         }
+    }
+
+    /// What is at a URL that an answer named.
+    pub(crate) fn named(&self, url: &Url) -> Source {
+        Source::named(&self.access, &self.job, url.clone())
     }
 
     /// The source that is asked first, and believed.

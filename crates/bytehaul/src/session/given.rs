@@ -89,6 +89,20 @@ impl Given {
         }
     }
 
+    /// The same with a URL that a server has named. Nothing is looked up for it elsewhere: it would be the server that
+    /// chooses to whom, and over what kind of connection, a password goes.
+    pub(crate) fn led_to(&self, url: Url) -> Self {
+        let netrc = if self.is_same_origin(&url) {
+            Arc::clone(&self.netrc)
+        } else {
+            Arc::default()
+        };
+        Self {
+            netrc,
+            ..self.at(url)
+        }
+    }
+
     /// What a refresher made of it.
     pub(crate) fn renewed(&self, refreshed: &Refreshed) -> Result<Self, DownloadError> {
         let mut renewed = match &refreshed.url {
@@ -202,6 +216,15 @@ mod tests {
         );
         check(&all.at(url("http://b/")), "http://b/", [OF_B, ""]);
         check(&all.at(url("http://a/2")), "http://a/2", ["Bearer t", "k"]);
+    }
+
+    #[test]
+    fn nothing_is_looked_up_for_a_host_that_a_server_names() {
+        let file = "machine b login m password q\ndefault login n password p";
+        let all = given("http://a/", &[("x-key", "k")], None, file);
+        check(&all.led_to(url("http://b/")), "http://b/", ["", ""]);
+        check(&all.led_to(url("http://c/")), "http://c/", ["", ""]);
+        check(&all.led_to(url("http://a/2")), "http://a/2", [OF_A, "k"]);
     }
 
     #[test]

@@ -269,15 +269,21 @@ pub(super) fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, Do
     Ok(headers)
 }
 
-/// Headers that decide which bytes come and how they are framed.
-const OURS: [&str; 7] = [
+/// Headers that decide which bytes come and how they are framed, or that are for others than the server.
+const OURS: [&str; 13] = [
     "range",
     "if-range",
     "accept-encoding",
     "content-length",
     "transfer-encoding",
     "connection",
+    "keep-alive",
     "te",
+    "trailer",
+    "upgrade",
+    "expect",
+    "proxy-authorization",
+    "proxy-connection",
 ];
 
 const MIN_MEMORY: usize = 64 * 1024;
@@ -335,6 +341,13 @@ mod tests {
         );
         check(
             |s| s.headers.push(("Range".into(), "bytes=0-".into())),
+            "set by the transfer",
+        );
+        check(
+            |s| {
+                let header = ("Proxy-Authorization".into(), "secret".into());
+                s.headers.push(header);
+            },
             "set by the transfer",
         );
         check(

@@ -329,15 +329,17 @@ pub(crate) fn shown(text: &str) -> String {
         Ok(url) if url.has_host() => SafeUrl::from(&url).to_string(),
         // What cannot be parsed may hold a secret anywhere: before the last `@`, and after a `?` or `#`.
         Ok(_) | Err(_) => {
-            let open = text.split(['?', '#']).next().unwrap_or_default();
-            let (start, rest) = open
+            let (start, rest) = text
                 .split_once("://")
-                .map_or(("", open), |(scheme, _)| open.split_at(scheme.len() + 3));
+                .filter(|(scheme, _)| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+                .map_or(("", text), |(scheme, _)| text.split_at(scheme.len() + 3));
+            // A password may hold a `?` or a `#` that should have been encoded, so the `@` comes first.
             let (hidden, rest) = rest
                 .rsplit_once('@')
                 .map_or(("", rest), |(_, rest)| ("***@", rest));
-            let cut = if open.len() < text.len() { "…" } else { "" };
-            format!("{start}{hidden}{rest}{cut}")
+            let open = rest.split(['?', '#']).next().unwrap_or_default();
+            let cut = if open.len() < rest.len() { "…" } else { "" };
+            format!("{start}{hidden}{open}{cut}")
                 .chars()
                 .take(MOST_SHOWN)
                 .collect()
@@ -360,6 +362,9 @@ mod tests {
             ("http://us@er:hunter2@:x/?sig=abc", "http://***@:x/…"),
             ("user:hunter2@host", "***@host"),
             ("http://[::?token=x", "http://[::…"),
+            ("http://user:hunter2#1@host/?sig=abc", "http://***@host/…"),
+            ("http://user:hunter2?1@host/", "http://***@host/"),
+            ("host/?token=hunter2&to=http://x", "host/…"),
         ] {
             assert_eq!(shown(text), expected);
         }

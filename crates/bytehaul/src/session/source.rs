@@ -59,6 +59,12 @@ impl Source {
         Self::of(access, url, renewal)
     }
 
+    /// The same at a URL that an answer has named: besides, no password is looked up for another origin.
+    pub(crate) fn named(access: &Access, job: &Job, url: Url) -> Self {
+        let renewal = Renewal::new(given(access, job).led_to(url.clone()), None, None);
+        Self::of(access, url, renewal)
+    }
+
     fn of(access: &Access, url: Url, renewal: Renewal) -> Self {
         Self {
             client: access.client.clone(),

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use bytehaul::{Auth, DownloadSpec, ErrorKind, Netrc, Network};
+use bytehaul::{Algorithm, Auth, DownloadSpec, ErrorKind, Netrc, Network};
+use bytehaul_integrity::Hasher;
 use bytehaul_testkit::nginx::Nginx;
 use bytehaul_testkit::{Behaviour, Object, RecordedRequest, Server};
 
@@ -196,4 +197,26 @@ async fn a_mirror_is_told_what_is_for_its_own_host_alone() {
             .find(|(_, value)| value.contains("hunter2"));
         assert_eq!(leaked, None);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_only_the_server_names_is_told_nothing() {
+    let large = Object::random(2, 32 * MIB);
+    let line = || Behaviour::new().total_rate(12 * MIB);
+    let (bed, other) = leading_away();
+    let mirror = other.url_on("localhost", "/f");
+    let digest = Hasher::digest(Algorithm::Sha256, &large.whole()).base64();
+    let naming = large
+        .clone()
+        .header("Link", format!("<{mirror}>; rel=duplicate"))
+        .header("Repr-Digest", format!("sha-256=:{digest}:"));
+    bed.server.serve("/f", naming.behaviour(line()));
+    other.serve("/f", large.clone().behaviour(line()));
+    let file = "machine localhost login me password hunter2\n\
+                default login me password hunter2";
+    let spec = bed.spec().max_connections(6).network(netrc(&bed, file));
+    let outcome = bed.fetch(spec).await.expect("complete");
+    assert_eq!(outcome.bytes, large.len());
+    assert_eq!(told(&bed.server.requests()), [Some(OF_ME)]);
+    assert_eq!(told(&other.requests()), [None], "{outcome:?}");
 }

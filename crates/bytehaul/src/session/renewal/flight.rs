@@ -41,9 +41,11 @@ impl Flight {
     }
 
     pub(super) fn result(&self) -> Option<Result<Refreshed, Failure>> {
+        // Looked at first: whoever is gone has left the result before.
+        let gone = self.result.has_changed().is_err();
         let result = self.result.borrow().clone();
         match result {
-            None if self.result.has_changed().is_err() => Some(Err(Arc::new(Panicked))),
+            None if gone => Some(Err(Arc::new(Panicked))),
             result => result,
         }
     }
