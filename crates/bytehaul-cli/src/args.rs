@@ -92,6 +92,10 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     pub(crate) no_metalink: bool,
 
+    /// Also ask for the Metalink document that the server's answer points to
+    #[arg(long, conflicts_with = "no_metalink")]
+    pub(crate) describedby: bool,
+
     /// Shell command that prints another URL or headers when the server says 401, 403 or 410; it finds the URL in
     /// BYTEHAUL_URL
     #[arg(long, value_name = "COMMAND")]
@@ -375,6 +379,7 @@ mod tests {
             "--cacert f --insecure --cert f --key f http://h/",
             "--mirror http://a/ --mirror http://b/ http://h/",
             "--metalink f --no-metalink",
+            "--describedby http://h/",
             "--dns-server tls://1.1.1.1 --dns-server https://dns.google/dns-query http://h/",
             "--resolve h:127.0.0.1 --cacert f --cacert-only --pinned-key sha256//x http://h/",
             "--http auto --max-redirects 0 --insecure-redirects --user-agent x http://h/",
@@ -413,6 +418,7 @@ mod tests {
             "--cacert-only http://h/",
             "--no-netrc --netrc-file f http://h/",
             "--http 3 http://h/",
+            "--describedby --no-metalink http://h/",
         ] {
             assert!(get(line).is_err(), "{line}");
         }

@@ -113,9 +113,11 @@ fn template(args: &GetArgs, token: Option<String>) -> Result<DownloadSpec, Usage
         .iter()
         .map(|url| http_url(url).map(|_| Mirror::from(url.as_str())))
         .collect::<Result<_, _>>()?;
-    if args.no_metalink {
-        spec.follow_metalink = FollowMetalink::Off;
-    }
+    spec.follow_metalink = match (args.no_metalink, args.describedby) {
+        (true, _) => FollowMetalink::Off,
+        (false, false) => FollowMetalink::Headers,
+        (false, true) => FollowMetalink::HeadersAndDescription,
+    };
     spec.checksum = args
         .transfer
         .checksum

@@ -359,8 +359,9 @@ pub enum FollowMetalink {
     /// `Link: <…>; rel=duplicate` with a digest beside it.
     #[default]
     Headers,
-    /// Also the Metalink document of `Link: <…>; rel=describedby`: one more request, of at most 1 MiB and 10 s, which
-    /// carries no credentials to another origin.
+    /// Also mirrors and the digest of the Metalink document of `Link: <…>; rel=describedby`: one more request, of at most
+    /// 1 MiB and 10 s, which carries no credentials to another origin. A document that cannot be had, or does not fit the
+    /// answer, is left alone with a warning. A download to a reader does not ask for it.
     HeadersAndDescription,
 }
 

@@ -25,12 +25,7 @@ pub(crate) struct Named {
 /// section 6). A description has hashes of its own. Where either URL is `https`, only `https` mirrors count.
 pub(crate) fn named(asked: &Url, answered: &Url, headers: &HeaderMap, digests: &[Digest]) -> Named {
     let digest = strong(digests);
-    let secure = [asked, answered].iter().any(|url| url.scheme() == "https");
-    let usable = |url: &Url| match url.scheme() {
-        "https" => true,
-        "http" => !secure,
-        _ => false,
-    };
+    let usable = |url: &Url| usable(url, [asked, answered]);
     let links = Link::all(headers);
     let links = || links.iter().filter(|link| link.is_about(answered));
     let mut found: Vec<_> = links()
@@ -55,6 +50,29 @@ pub(crate) fn named(asked: &Url, answered: &Url, headers: &HeaderMap, digests: &
         mirrors,
         digest,
         description,
+    }
+}
+
+impl Named {
+    /// Adds what is named elsewhere; what was named first goes before it.
+    pub(crate) fn add(&mut self, other: Self) {
+        for mirror in other.mirrors {
+            if self.mirrors.len() < MOST_MIRRORS
+                && self.mirrors.iter().all(|known| known.url != mirror.url)
+            {
+                self.mirrors.push(mirror);
+            }
+        }
+        self.digest = self.digest.or(other.digest);
+    }
+}
+
+/// Whether a file of which these URLs tell may be fetched from `url`: where one of them is `https`, only by `https`.
+pub(super) fn usable(url: &Url, told_by: [&Url; 2]) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => told_by.iter().all(|url| url.scheme() != "https"),
+        _ => false,
     }
 }
 

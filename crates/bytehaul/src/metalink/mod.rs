@@ -1,5 +1,6 @@
 //! What a Metalink document says of its files, and how each becomes a download.
 
+mod description;
 mod draft;
 mod error;
 mod headers;
@@ -14,6 +15,7 @@ use std::path::Path;
 use bytehaul_integrity::{Algorithm, Digest};
 use url::Url;
 
+pub(crate) use self::description::described;
 pub use self::error::MetalinkError;
 pub(crate) use self::headers::{Named, named};
 use crate::checksum::Checksum;

@@ -2,6 +2,7 @@
 
 mod carry;
 mod compared;
+mod describe;
 mod finish;
 mod given;
 mod intake;

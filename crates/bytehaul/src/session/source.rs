@@ -113,6 +113,22 @@ impl Source {
         }
     }
 
+    /// A small document as a whole.
+    ///
+    /// # Errors
+    /// Why it cannot be had, on one line.
+    pub(crate) async fn document(&self, most: usize) -> Result<Vec<u8>, String> {
+        let current = self.renewal.current().await;
+        let failed = |error| Trouble::transport(&self.safe_url, error).what();
+        let response = self.send(&current, RequestRange::Whole).await;
+        let response = response.map_err(failed)?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("the answer is {}", response.status()));
+        }
+        let document = response.into_body().bytes(most).await.map_err(failed)?;
+        Ok(document.into())
+    }
+
     async fn send(
         &self,
         current: &Current,

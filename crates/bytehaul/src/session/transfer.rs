@@ -15,6 +15,7 @@ use crate::network::Access;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
+use crate::session::describe;
 use crate::session::finish::Arrived;
 use crate::session::job::{Job, Resume};
 use crate::session::open::{self, Kept, Opened};
@@ -200,9 +201,12 @@ impl Transfer {
             identity,
             stored,
             kept,
-            probe,
+            mut probe,
         } = opened;
         stats.set_path(claim.layout().target.clone());
+        if let Some(probe) = &mut probe {
+            describe::describe(&self.carrier, probe).await;
+        }
         let digest = self.digest(probe.as_ref(), &identity);
         if let Some(probe) = &probe
             && self.job().follow_metalink != FollowMetalink::Off

@@ -1,8 +1,10 @@
 //! What a caller or a server says of a file beforehand holds: its size, the hashes of its pieces, and the digest beside its mirrors.
 
-use bytehaul::{Algorithm, DownloadError, ErrorKind, FollowMetalink, PieceHashes};
+use bytehaul::{
+    Algorithm, Auth, DownloadError, ErrorKind, FollowMetalink, Netrc, Network, PieceHashes,
+};
 use bytehaul_integrity::Hasher;
-use bytehaul_testkit::{Behaviour, Effect, Object, When};
+use bytehaul_testkit::{Behaviour, Effect, Object, Server, When};
 
 use crate::common::{Bed, MIB};
 
@@ -154,4 +156,104 @@ async fn hashes_of_another_file_are_refused() {
         never.validate().expect_err("at once").kind(),
         ErrorKind::Parameter
     );
+}
+
+/// A server that points to a description of its file at `path`, which says `document`.
+fn describing(object: &Object, path: &str, document: &str) -> Bed {
+    let link = format!("<{path}>; rel=describedby; type=\"application/metalink4+xml\"");
+    let slow = Behaviour::new().total_rate(12 * MIB);
+    let bed = Bed::serving(&object.clone().header("Link", link).behaviour(slow));
+    bed.server.serve(path, Object::bytes(document));
+    bed
+}
+
+fn document(object: &Object, mirror: &str) -> String {
+    let hash = Hasher::digest(Algorithm::Sha256, &object.whole()).hex();
+    format!(
+        "<metalink xmlns='urn:ietf:params:xml:ns:metalink'><file name='f'><hash type='sha-256'>{hash}</hash>\
+         <url>{mirror}</url></file></metalink>"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_that_an_answer_points_to_names_mirrors_and_the_hash() {
+    let large = Object::random(4, 32 * MIB);
+    let mirror = Server::spawn_thread();
+    let slow = Behaviour::new().total_rate(12 * MIB);
+    mirror.serve("/m", large.clone().behaviour(slow));
+    let bed = describing(&large, "/f.meta4", &document(&large, &mirror.url("/m")));
+    let spec = bed
+        .spec()
+        .max_connections(4)
+        .auth(Auth::bearer("hunter2"))
+        .follow_metalink(FollowMetalink::HeadersAndDescription);
+    let outcome = bed.completes(spec, &large).await;
+    let digest = outcome.digest.expect("verified");
+    assert_eq!(digest.algorithm(), Algorithm::Sha256);
+    assert!(outcome.mirrors[1].bytes > 0, "{outcome:?}");
+    let asked = bed.server.requests_for("/f.meta4");
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].header("authorization"), Some("Bearer hunter2"));
+    for request in mirror.requests() {
+        assert_eq!(request.header("authorization"), None);
+    }
+    bed.server.reset_log();
+    std::fs::remove_file(bed.target()).expect("published");
+    bed.completes(bed.spec(), &large).await;
+    assert_eq!(
+        bed.server.count("/f.meta4"),
+        0,
+        "only when it was asked for"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_description_that_is_of_no_use_changes_nothing() {
+    let follow = |bed: &Bed| {
+        bed.spec()
+            .follow_metalink(FollowMetalink::HeadersAndDescription)
+    };
+    let other = document(&object(), "http://127.0.0.1:9/m").replace("<url>", "<size>1</size><url>");
+    let endless = " ".repeat(2 * MIB as usize);
+    for text in ["", "<html>not found</html>", &other, &endless] {
+        let bed = describing(&object(), "/f.meta4", text);
+        let outcome = bed.completes(follow(&bed), &object()).await;
+        assert_eq!((outcome.digest, bed.server.count("/f.meta4")), (None, 1));
+    }
+    for effect in [Effect::status(404), Effect::status(503)] {
+        let bed = describing(&object(), "/f.meta4", "");
+        bed.server
+            .behave("/f.meta4", Behaviour::new().always(effect));
+        let outcome = bed.completes(follow(&bed), &object()).await;
+        assert_eq!((outcome.digest, bed.server.count("/f.meta4")), (None, 1));
+    }
+    // A hash that is strong but wrong speaks of another file, as one beside the answer would.
+    let wrong = document(&Object::random(9, LEN), "http://127.0.0.1:9/m");
+    let bed = describing(&object(), "/f.meta4", &wrong);
+    let error = bed.fetch(follow(&bed)).await.expect_err("another hash");
+    assert_eq!(error.kind(), ErrorKind::Integrity, "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_description_elsewhere_is_asked_for_without_credentials() {
+    let elsewhere = Server::spawn_thread();
+    elsewhere.serve("/f.meta4", Object::bytes("<html/>"));
+    let url = elsewhere.url_on("localhost", "/f.meta4");
+    let link = format!("<{url}>; rel=describedby; type=\"application/metalink4+xml\"");
+    let bed = Bed::serving(&object().header("Link", link));
+    let path = bed.path("netrc");
+    std::fs::write(&path, "default login me password hunter2").expect("write");
+    let spec = bed
+        .spec()
+        .network(Network::default().netrc(Netrc::File(path.clone())))
+        .header("Cookie", "hunter2")
+        .auth(Auth::bearer("hunter2"))
+        .follow_metalink(FollowMetalink::HeadersAndDescription);
+    let outcome = bed.fetch(spec).await.expect("complete");
+    assert_eq!(outcome.bytes, LEN);
+    let asked = elsewhere.requests();
+    assert_eq!(asked.len(), 1);
+    assert!(!format!("{asked:?}").contains("hunter2"), "{asked:?}");
+    assert_eq!(asked[0].header("authorization"), None);
+    assert_eq!(asked[0].header("cookie"), None);
 }
