@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::Load;
+use super::{Load, exchange};
 use crate::stream::Stream;
 
 /// Dropping it closes the connection, and all requests on it fail.
@@ -51,7 +51,8 @@ impl Driver {
             tokio::select! {
                 biased;
                 ended = &mut self.connection => {
-                    bytehaul_log::debug!(error = ?ended.as_ref().err(), "h2 connection ended");
+                    let error = ended.err().map(exchange::cause);
+                    bytehaul_log::debug!(?error, "h2 connection ended");
                     break;
                 }
                 () = pong(&mut self.ping) => self.watch.pong(),

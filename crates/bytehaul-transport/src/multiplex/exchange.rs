@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::Seat;
 use crate::body::Source;
-use crate::error::{Error, ErrorKind};
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::exchange::{Answer, Failure, Stage};
 use crate::framing::{Framing, Reuse};
 use crate::stall::Stall;
@@ -287,7 +287,18 @@ fn classify(error: ::h2::Error, when: &str) -> Error {
         None if error.is_io() => (ErrorKind::Reset, "connection lost"),
         None => (ErrorKind::Reset, "connection ended"),
     };
-    Error::new(kind, format!("{what} {when}")).with_source(error)
+    Error::new(kind, format!("{what} {when}")).with_source(cause(error))
+}
+
+/// The error without the words that a server may add to the end of a connection: they may be long, and say again what it was
+/// asked.
+pub(super) fn cause(error: ::h2::Error) -> BoxError {
+    match error.reason() {
+        Some(reason) if error.is_remote() && error.is_go_away() => {
+            format!("connection error received: {reason}").into()
+        }
+        _ => error.into(),
+    }
 }
 
 /// Bytes of a response head, as the fields are counted (RFC 9113 section 10.5.1). The same as for HTTP/1.1.

@@ -432,3 +432,27 @@ async fn a_pause_of_the_runtime_kills_no_connection() {
         "nothing has come, and nothing is lost: {more:?}"
     );
 }
+
+#[tokio::test]
+async fn what_a_server_says_at_the_end_is_not_said_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+            // GOAWAY of 27 bytes: no stream was processed, ENHANCE_YOUR_CALM.
+            let head = [0, 0, 27, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11];
+            let end = [&settings[..], &head, b"you asked hunter2\x1b["].concat();
+            stream.write_all(&end).await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    let error = get(&hasty_h2_client(), url.parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error:?}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
