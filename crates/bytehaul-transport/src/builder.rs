@@ -112,8 +112,8 @@ impl ClientBuilder {
     /// Connects to these addresses wherever a URL has this host, in this order, without any look-up. An address with
     /// port 0 is dialled at the URL's port, another at its own. Wins over every resolver, over `localhost` being the
     /// loopback, and over `enable_ipv6(false)`. The `Host` header and the name in the certificate stay those of the URL.
-    /// Without effect where a proxy looks names up. Calling it again for a host replaces its addresses; no address at
-    /// all makes the host unreachable.
+    /// Without effect where a proxy looks names up, and on addresses in URLs, which are dialled as they are. Calling it
+    /// again for a host replaces its addresses; no address at all makes the host unreachable.
     ///
     /// ```
     /// use bytehaul_transport::Client;
