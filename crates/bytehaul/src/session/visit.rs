@@ -60,7 +60,7 @@ impl Visit {
     /// What the host asked of one connection is meant for all, as far as it is honoured.
     pub(crate) fn hold(&self, failure: &Failure, longest: Duration) {
         if let (Some((origin, _)), Some(asked)) = (&self.at, failure.retry_after) {
-            hosts().hold(origin, Instant::now() + asked.min(longest));
+            hosts().hold(origin, Instant::now() + asked.min(longest).min(FOR_EVER));
         }
     }
 
@@ -90,6 +90,9 @@ impl Drop for Visit {
         }
     }
 }
+
+/// Thirty years, which every clock has room for.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 fn hosts() -> MutexGuard<'static, HostLimits<Origin>> {
     HOSTS.lock().unwrap_or_else(PoisonError::into_inner)

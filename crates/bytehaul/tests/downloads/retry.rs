@@ -223,3 +223,21 @@ async fn a_slow_server_is_no_dead_one() {
     assert_eq!(outcome.retries, 0);
     assert!(outcome.elapsed > Duration::from_millis(1500), "{outcome:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_longer_than_time_is_a_wait() {
+    let later = Effect::status(503).retry_after_raw(u64::MAX.to_string());
+    for first in [0, 1] {
+        let behaviour = Behaviour::new()
+            .total_rate(8 * MIB)
+            .when(When::From(first), later.clone());
+        let bed = Bed::serving(&object().behaviour(behaviour));
+        let spec = bed.spec().max_connections(4).max_retry_after(Duration::MAX);
+        let handle = bed.start(spec);
+        crate::common::eventually("refused", || bed.server.requests().len() as u64 > first).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        handle.pause();
+        let ended = handle.wait().await;
+        assert!(matches!(ended, Err(DownloadError::Paused)), "{ended:?}");
+    }
+}
