@@ -50,7 +50,8 @@ fn parse(text: &str) -> Result<Refreshed, &'static str> {
     let mut any = false;
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         refreshed = match line.split_once(':') {
-            Some(("http" | "https", _)) => refreshed.url(line),
+            // Whatever its scheme is: what is no header must not be sent as one.
+            Some((_, rest)) if rest.starts_with("//") => refreshed.url(line),
             Some((name, value)) => refreshed.header(name.trim(), value.trim()),
             None => return Err("a line of the refresh command is neither a URL nor a header"),
         };
@@ -79,6 +80,13 @@ mod tests {
             Some(vec![("X-Key".into(), "a:b".into())])
         );
         assert_eq!(parse("Authorization: Bearer t").unwrap().url, None);
+        for url in ["HTTPS://h/f", "ftp://me:hunter2@h/f"] {
+            let refreshed = parse(url).unwrap();
+            assert_eq!(
+                (refreshed.url.as_deref(), refreshed.headers),
+                (Some(url), None)
+            );
+        }
         for wrong in ["", "\n \n", "hunter2"] {
             let error = parse(wrong).unwrap_err();
             assert!(!error.contains("hunter2"), "{error}");
