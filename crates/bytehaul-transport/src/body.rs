@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 pub(crate) use self::direct::Direct;
 pub(crate) use self::framed::Framed;
 use crate::framing::Reuse;
-use crate::multiplex::Streamed;
+use crate::multiplex::{Lane, Streamed};
 use crate::pool::Pool;
 use crate::stall::Stall;
 use crate::wire::Wire;
@@ -49,9 +49,7 @@ enum State {
     Reading(Source),
     /// An HTTP/2 stream is kept after its last byte: dropping it before the frame that ends it would reset it, and servers
     /// count resets.
-    Complete(
-        #[expect(dead_code, reason = "held for its end, never read")] Option<::h2::RecvStream>,
-    ),
+    Complete(#[expect(dead_code, reason = "held for its end, never read")] Option<Lane>),
     Failed(ErrorKind),
 }
 

@@ -1,28 +1,41 @@
 //! One HTTP/2 connection that several requests share: who uses it, how many may, and when it ends.
 //!
-//! The h2 crate is used as it is, without hyper around it: hyper adds a task and two channels for each request, and hides
-//! the reason of a reset, which decides whether the request is tried again.
+//! The h2 crate is used without hyper around it: hyper adds a task and two channels for each request, and hides the reason of a
+//! reset, which decides whether the request is tried again. Bodies go around h2: its buffers cost more than TLS does.
 
+mod bell;
 mod driver;
 mod exchange;
+mod frames;
+mod half;
+mod lane;
+mod outgoing;
+mod shared;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::h2::client::{Builder, SendRequest};
+use ::h2::client::{Builder, ResponseFuture, SendRequest};
 use bytes::Bytes;
+use http::Request;
 use tokio::task::AbortHandle;
 
-use self::driver::{Counted, Driver};
+use self::driver::Driver;
 pub(crate) use self::exchange::{Streamed, exchange};
+use self::half::Half;
+pub(crate) use self::lane::Lane;
+use self::shared::Shared;
 use crate::error::Error;
 use crate::stream::Stream;
 
 /// An HTTP/2 connection. When the last who holds it lets go, its task is ended and the connection closed.
 pub(crate) struct Link {
     sender: SendRequest<Bytes>,
+    /// Streams are made known in the order in which h2 numbers them.
+    sending: Mutex<()>,
+    shared: Arc<Shared>,
     load: Arc<Load>,
     task: AbortHandle,
 }
@@ -53,19 +66,37 @@ impl Link {
         idle: Duration,
     ) -> Result<Arc<Self>, Error> {
         let load = Arc::new(Load::default());
-        let stream = Counted::new(stream, Arc::clone(&load));
+        let shared = Shared::new(stream, &load);
         let opened = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
             .max_header_list_size(MAX_HEADERS)
             .enable_push(false)
-            .handshake(stream)
+            .handshake(Half::new(Arc::clone(&shared)))
             .await;
         let (sender, connection) = opened.map_err(exchange::connection_error)?;
         let driver = Driver::new(connection, Arc::clone(&load), patience, idle);
         let task = tokio::spawn(driver.run()).abort_handle();
-        Ok(Arc::new(Self { sender, load, task }))
+        Ok(Arc::new(Self {
+            sender,
+            sending: Mutex::default(),
+            shared,
+            load,
+            task,
+        }))
+    }
+
+    /// Sends a request without a body. `sender` is ready.
+    fn send(
+        &self,
+        sender: &mut SendRequest<Bytes>,
+        request: Request<()>,
+    ) -> Result<(ResponseFuture, Lane), ::h2::Error> {
+        let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let (response, _body) = sender.send_request(request, true)?;
+        let lane = self.shared.open(response.stream_id().as_u32());
+        Ok((response, lane))
     }
 
     /// Requests that are under way.
@@ -126,7 +157,7 @@ const STREAM_WINDOW: u32 = 8 << 20;
 /// The same for a connection, of which more is never held, whatever its streams do. Two stalled streams fill it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// Payload of one frame. Larger ones are held whole before any of it is given out, and few servers send them.
+/// Payload of one frame. Those of bodies are read as they come, but others are held whole.
 const MAX_FRAME: u32 = 64 << 10;
 
 /// Twice what a response head may have, so that one that is too large can be told from one that is malformed.

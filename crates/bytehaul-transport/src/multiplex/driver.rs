@@ -13,12 +13,13 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::half::Half;
 use super::{Load, exchange};
 use crate::stream::Stream;
 
 /// Dropping it closes the connection, and all requests on it fail.
 pub(super) struct Driver {
-    connection: Connection<Counted, Bytes>,
+    connection: Connection<Half, Bytes>,
     ping: Option<PingPong>,
     load: Arc<Load>,
     watch: Watch,
@@ -27,7 +28,7 @@ pub(super) struct Driver {
 
 impl Driver {
     pub(super) fn new(
-        mut connection: Connection<Counted, Bytes>,
+        mut connection: Connection<Half, Bytes>,
         load: Arc<Load>,
         patience: Duration,
         idle: Duration,

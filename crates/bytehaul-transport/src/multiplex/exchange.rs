@@ -3,17 +3,20 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::h2::client::{ResponseFuture, SendRequest};
+use ::h2::client::ResponseFuture;
 use ::h2::{Reason, RecvStream};
-use bytes::{Buf, BufMut, Bytes};
+use bytes::BufMut;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, Request, StatusCode, response};
 use tokio::time::Instant;
 
-use super::Seat;
+use super::lane::Lane;
+use super::shared::Got;
+use super::{Link, Seat};
 use crate::body::Source;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::exchange::{Answer, Failure, Stage};
@@ -29,7 +32,7 @@ pub(crate) async fn exchange(
 ) -> Result<Answer, Failure> {
     let method = request.method().clone();
     let started = Instant::now();
-    let mut asking = pin!(ask(seat.link.sender.clone(), request));
+    let mut asking = pin!(ask(Arc::clone(&seat.link), request));
     let mut stall = Stall::new(limit);
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(outcome) = asking.as_mut().poll(cx) {
@@ -42,14 +45,15 @@ pub(crate) async fn exchange(
     })
     .await;
     match outcome {
-        Ok(response) => {
+        Ok((response, mut lane)) => {
             let (head, stream) = response.into_parts();
             let framing = framing(&method, &head, &stream).map_err(Failure::underway)?;
+            lane.keep(stream);
             Ok(Answer {
                 framing,
                 latency: started.elapsed(),
                 reuse: Reuse::Never,
-                source: Source::Streamed(Box::new(Streamed::new(stream, seat, framing))),
+                source: Source::Streamed(Box::new(Streamed::new(lane, seat, framing))),
                 head,
             })
         }
@@ -62,11 +66,11 @@ pub(crate) async fn exchange(
 }
 
 async fn ask(
-    sender: SendRequest<Bytes>,
+    link: Arc<Link>,
     request: Request<()>,
-) -> Result<http::Response<RecvStream>, Failure> {
-    let mut sender = sender.ready().await.map_err(head_failure)?;
-    let (mut response, _body) = sender.send_request(request, true).map_err(head_failure)?;
+) -> Result<(http::Response<RecvStream>, Lane), Failure> {
+    let mut sender = link.sender.clone().ready().await.map_err(head_failure)?;
+    let (mut response, lane) = link.send(&mut sender, request).map_err(head_failure)?;
     let mut interim = 0;
     let response = poll_fn(|cx| poll_head(&mut response, &mut interim, cx)).await?;
     let size: usize = response
@@ -78,7 +82,7 @@ async fn ask(
         let error = Error::new(ErrorKind::HeadersTooLarge, "response head is too large");
         return Err(Failure::underway(error));
     }
-    Ok(response)
+    Ok((response, lane))
 }
 
 fn poll_head(
@@ -124,24 +128,19 @@ fn length(headers: &HeaderMap) -> Option<Result<u64, Error>> {
 
 /// A response body on a stream of its own. Dropping it before its end resets the stream, and nothing else.
 pub(crate) struct Streamed {
-    stream: RecvStream,
-    frame: Bytes,
-    /// Bytes given out for which the peer has not been told that it may send more.
-    owed: usize,
+    lane: Lane,
     remaining: Option<u64>,
     seat: Seat,
 }
 
 impl Streamed {
-    fn new(stream: RecvStream, seat: Seat, framing: Framing) -> Self {
+    fn new(lane: Lane, seat: Seat, framing: Framing) -> Self {
         let remaining = match framing {
             Framing::Length(length) => Some(length),
             Framing::Chunked | Framing::UntilClose => None,
         };
         Self {
-            stream,
-            frame: Bytes::new(),
-            owed: 0,
+            lane,
             remaining,
             seat,
         }
@@ -163,49 +162,34 @@ impl Streamed {
         cx: &mut Context<'_>,
         buf: &mut B,
     ) -> Poll<Result<usize, Error>> {
-        let mut read = 0;
-        while buf.has_remaining_mut() {
-            if !self.frame.has_remaining() {
-                match self.stream.poll_data(cx) {
-                    Poll::Ready(Some(Ok(frame))) => {
-                        self.frame = frame;
-                        continue;
-                    }
-                    Poll::Ready(Some(Err(_)) | None) | Poll::Pending if read > 0 => break,
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.error(error))),
-                    Poll::Ready(None) => return Poll::Ready(self.end()),
-                    Poll::Pending => return Poll::Pending,
+        let mut got = self.lane.read(cx, buf, self.remaining);
+        let mut fate = None;
+        if matches!(got, Got::Nothing) {
+            fate = ready!(self.lane.poll_fate(cx));
+            // What came before it may have come since.
+            got = self.lane.read(cx, buf, self.remaining);
+        }
+        Poll::Ready(match (got, fate) {
+            (Got::Bytes(read), _) => {
+                if let Some(remaining) = &mut self.remaining {
+                    *remaining -= read as u64;
                 }
+                Ok(read)
             }
-            let piece = buf.remaining_mut().min(self.frame.remaining());
-            buf.put((&mut self.frame).take(piece));
-            read += piece;
-        }
-        self.took(read);
-        Poll::Ready(Ok(read))
+            (Got::Excess, _) => Err(Error::new(
+                ErrorKind::Truncated,
+                "body is longer than announced",
+            )),
+            (Got::Nothing, Some(error)) => Err(self.error(error)),
+            (Got::End | Got::Nothing, _) => self.end(),
+        })
     }
 
-    /// Gives up the place on the connection after the last byte. The stream is to be kept for as long as the body is.
-    pub(crate) fn finish(mut self) -> RecvStream {
-        self.release();
-        self.stream
-    }
-
-    fn took(&mut self, read: usize) {
-        if let Some(remaining) = &mut self.remaining {
-            // h2 lets no more through than the length.
-            *remaining = remaining.saturating_sub(read as u64);
-        }
-        self.owed += read;
-        if self.owed >= RELEASE {
-            self.release();
-        }
-    }
-
-    fn release(&mut self) {
-        // Fails only for more than was received.
-        let _ = self.stream.flow_control().release_capacity(self.owed);
-        self.owed = 0;
+    /// Gives up the place on the connection after the last byte. The lane is to be kept for as long as the body is.
+    pub(crate) fn finish(self) -> Lane {
+        drop(self.seat);
+        self.lane.leave();
+        self.lane
     }
 
     fn end(&self) -> Result<usize, Error> {
@@ -305,6 +289,3 @@ pub(super) fn cause(error: ::h2::Error) -> BoxError {
 pub(super) const MAX_HEAD: u32 = 128 * 1024;
 
 const FIELD_OVERHEAD: usize = 32;
-
-/// Bytes that are read before the peer is told of the room. Each time costs a lock that all streams share.
-const RELEASE: usize = 256 * 1024;

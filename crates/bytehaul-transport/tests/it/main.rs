@@ -6,6 +6,7 @@ mod dns;
 mod failure;
 mod h2_server;
 mod http2;
+mod http2_lanes;
 mod name_servers;
 #[cfg(unix)]
 mod nginx;
