@@ -346,22 +346,33 @@ pub enum OnRemoteChange {
     Fail,
 }
 
-/// What is made of the mirrors and digests that a server's answer names (RFC 6249).
+/// What is made of the mirrors and hashes that a server names in its answer (RFC 6249).
 ///
-/// Mirrors are only taken from an answer that names a digest of the whole file as well, SHA-256 or stronger: nothing
-/// else would bind them to the file that was asked for (RFC 6249, section 6). That digest is then verified at the end.
-/// An `https` file is never fetched from an `http` mirror.
+/// Mirrors are only taken where a digest is named with them, SHA-256 or stronger: nothing else would bind them to the
+/// file that was asked for (RFC 6249, section 6). That digest is verified at the end, whichever source the bytes came from.
+/// Named mirrors have to prove themselves as those of [`DownloadSpec::mirrors`] do, and are used like them, but get
+/// nothing that was given for the download unless they are of the same origin, also nothing of a `.netrc` file. At most 16
+/// are taken. They are tried beside the transfer, so a dead one costs no time. For an `https` file nothing is fetched over
+/// `http`.
+///
+/// A stream to a reader uses none of this.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum FollowMetalink {
     /// Nothing.
     Off,
-    /// `Link: <…>; rel=duplicate` with a digest beside it.
+    /// `Link: <…>; rel=duplicate` with a digest of the whole file in the same answer.
     #[default]
     Headers,
-    /// Also mirrors and the digest of the Metalink document of `Link: <…>; rel=describedby`: one more request, of at most
-    /// 1 MiB and 10 s, which carries no credentials to another origin. A document that cannot be had, or does not fit the
-    /// answer, is left alone with a warning. A download to a reader does not ask for it.
+    /// Also the Metalink document of `Link: <…>; rel=describedby; type="application/metalink4+xml"`: its mirrors, the
+    /// hashes of its pieces, and its strongest checksum, where the caller gives none.
+    ///
+    /// It costs one more request, of at most 1 MiB and 10 s, beside the transfer, which carries no credentials to another
+    /// origin. A document that is missing, broken, too large or about another file, or that contradicts the length, a
+    /// digest of the answer or the caller's own checksum, is passed over with a line in the debug log; so is one
+    /// that is not there when the file is, except that a file of less than a second waits for it until that second is over.
+    /// A file that does not match what its own server says here fails with
+    /// [`DownloadError::ChecksumMismatch`](crate::DownloadError::ChecksumMismatch).
     HeadersAndDescription,
 }
 

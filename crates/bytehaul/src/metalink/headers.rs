@@ -15,7 +15,43 @@ pub(crate) struct Named {
     /// What the whole file hashes to. There is one whenever there are mirrors.
     pub(crate) digest: Option<Digest>,
     /// A Metalink document about it.
-    pub(crate) description: Option<Url>,
+    pub(crate) description: Option<Description>,
+}
+
+/// Where a Metalink document is, and what it is about.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Description {
+    pub(crate) url: Url,
+    pub(crate) about: Addresses,
+}
+
+/// The addresses of one file: the one that was given, and the one that it was answered from after redirects.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) asked: Url,
+    pub(crate) answered: Url,
+}
+
+impl Addresses {
+    /// Whether something that a server names beside this file may be fetched: where either address is `https`, only by
+    /// `https`. A name and password would be somebody's credentials of which nobody here knows.
+    pub(super) fn may_lead_to(&self, url: &Url) -> bool {
+        let plain = url.username().is_empty() && url.password().is_none();
+        let secure = [&self.asked, &self.answered]
+            .iter()
+            .any(|url| url.scheme() == "https");
+        plain
+            && url.has_host()
+            && match url.scheme() {
+                "https" => true,
+                "http" => !secure,
+                _ => false,
+            }
+    }
+
+    pub(super) fn has(&self, url: &Url) -> bool {
+        *url == self.asked || *url == self.answered
+    }
 }
 
 /// Reads the `Link` fields of an answer. `asked` is the URL that was given, `answered` the one that the answer is from
@@ -25,13 +61,16 @@ pub(crate) struct Named {
 /// section 6). A description has hashes of its own. Where either URL is `https`, only `https` mirrors count.
 pub(crate) fn named(asked: &Url, answered: &Url, headers: &HeaderMap, digests: &[Digest]) -> Named {
     let digest = strong(digests);
-    let usable = |url: &Url| usable(url, [asked, answered]);
+    let about = Addresses {
+        asked: asked.clone(),
+        answered: answered.clone(),
+    };
     let links = Link::all(headers);
     let links = || links.iter().filter(|link| link.is_about(answered));
     let mut found: Vec<_> = links()
         .filter(|link| digest.is_some() && link.has_rel("duplicate"))
         .filter_map(|link| Some((link, target(link, answered)?)))
-        .filter(|(_, url)| usable(url) && url != asked && url != answered)
+        .filter(|(_, url)| about.may_lead_to(url) && !about.has(url))
         // A preferred mirror is run together with this server (RFC 6249, section 3.3).
         .map(|(link, url)| (!link.has("pref"), mirror(link, url)))
         .collect();
@@ -45,43 +84,19 @@ pub(crate) fn named(asked: &Url, answered: &Url, headers: &HeaderMap, digests: &
     let description = links()
         .filter(|link| link.has_rel("describedby") && is_metalink(link))
         .filter_map(|link| target(link, answered))
-        .find(|url| usable(url));
+        .find(|url| about.may_lead_to(url));
     Named {
         mirrors,
         digest,
-        description,
+        description: description.map(|url| Description { url, about }),
     }
 }
 
-impl Named {
-    /// Adds what is named elsewhere; what was named first goes before it.
-    pub(crate) fn add(&mut self, other: Self) {
-        for mirror in other.mirrors {
-            if self.mirrors.len() < MOST_MIRRORS
-                && self.mirrors.iter().all(|known| known.url != mirror.url)
-            {
-                self.mirrors.push(mirror);
-            }
-        }
-        self.digest = self.digest.or(other.digest);
-    }
-}
-
-/// Whether a file of which these URLs tell may be fetched from `url`: where one of them is `https`, only by `https`.
-pub(super) fn usable(url: &Url, told_by: [&Url; 2]) -> bool {
-    match url.scheme() {
-        "https" => true,
-        "http" => told_by.iter().all(|url| url.scheme() != "https"),
-        _ => false,
-    }
-}
-
-/// Where a link leads. A name and password in it would be somebody's credentials of which nobody here knows.
+/// Where a link leads.
 fn target(link: &Link, answered: &Url) -> Option<Url> {
     let mut url = link.resolve(answered)?;
     url.set_fragment(None);
-    let plain = url.username().is_empty() && url.password().is_none();
-    (plain && url.has_host()).then_some(url)
+    Some(url)
 }
 
 fn mirror(link: &Link, url: Url) -> MetalinkUrl {
@@ -108,5 +123,5 @@ fn is_metalink(link: &Link) -> bool {
     })
 }
 
-/// More sources than these are not used at the same time anyway.
-const MOST_MIRRORS: usize = 32;
+/// Mirrors that are taken from what servers name: more are not used at the same time anyway.
+pub(crate) const MOST_MIRRORS: usize = 16;

@@ -1,6 +1,6 @@
 //! What a Metalink document says of its files, and how each becomes a download.
 
-mod description;
+mod described;
 mod draft;
 mod error;
 mod headers;
@@ -15,9 +15,9 @@ use std::path::Path;
 use bytehaul_integrity::{Algorithm, Digest};
 use url::Url;
 
-pub(crate) use self::description::described;
+pub(crate) use self::described::{Described, described};
 pub use self::error::MetalinkError;
-pub(crate) use self::headers::{Named, named};
+pub(crate) use self::headers::{Description, MOST_MIRRORS, Named, named};
 use crate::checksum::Checksum;
 use crate::mirror::Mirror;
 use crate::piece_hashes::PieceHashes;

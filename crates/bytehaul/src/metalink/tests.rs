@@ -284,7 +284,10 @@ fn from_headers(asked: &str, answered: &str, fields: &str) -> String {
             )
         })
         .collect();
-    let description = named.description.map(String::from).unwrap_or_default();
+    let description = named
+        .description
+        .map(|description| String::from(description.url))
+        .unwrap_or_default();
     format!(
         "{}{}{description}",
         mirrors.join(", "),

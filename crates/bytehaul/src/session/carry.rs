@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
 use bytehaul_schedule::{ByteRange, Config, Plan, RangeSet, RetryBudget, Scheduler};
 use bytehaul_storage::{Budget, Writer};
-use bytehaul_transport::Url;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::downloader::Shared;
 use crate::error::DownloadError;
 use crate::identity::{Evidence, Identity};
-use crate::metalink::MetalinkUrl;
 use crate::network::Access;
+use crate::session::description::{Learned, News};
 use crate::session::intake::Intake;
 use crate::session::job::{Connections, Job, Resume};
 use crate::session::mirrored::{LastWord, Mirrored};
@@ -38,9 +38,11 @@ pub(crate) struct Carrier {
     /// The one that is asked first, and believed.
     lead: AtomicUsize,
     pub(crate) seed: u64,
-    /// What each piece has to hash to, over all attempts.
-    pieces: Option<Arc<Pieces>>,
-    access: Access,
+    /// What the caller says that each piece has to hash to, over all attempts.
+    pub(super) pieces: Option<Arc<Pieces>>,
+    /// What answers have said beyond that.
+    pub(crate) learned: Learned,
+    pub(super) access: Access,
     limiter: Limiter,
     stats: Arc<Stats>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Known {
     pub(crate) identity: Identity,
     pub(crate) kept: Kept,
     pub(crate) retry: RetryBudget,
+    /// From whoever reads a description of the file beside the transfer.
+    pub(crate) news: Option<UnboundedReceiver<News>>,
 }
 
 /// How it ended without an error.
@@ -89,22 +93,11 @@ impl Carrier {
             lead: AtomicUsize::new(0),
             seed,
             pieces,
+            learned: Learned::default(),
             access: access.clone(),
             limiter,
             stats,
         }
-    }
-
-    /// Takes in mirrors that an answer named, if they were not known.
-    pub(crate) fn join(&self, mirrors: &[MetalinkUrl]) {
-        for mirror in mirrors {
-            self.roster.add(Arc::new(self.named(&mirror.url)));
-        }
-    }
-
-    /// What is at a URL that an answer named.
-    pub(crate) fn named(&self, url: &Url) -> Source {
-        Source::named(&self.access, &self.job, url.clone())
     }
 
     /// The source that is asked first, and believed.
@@ -129,12 +122,13 @@ impl Carrier {
         }
     }
 
-    /// The budget of the first request: while there is another source to try, a dead one is not waited for.
+    /// The budget of the first request: while there is another source to try, a dead one is not waited for, and one of
+    /// which nothing is known but its name never is.
     pub(crate) fn first_retry(&self) -> RetryBudget {
-        match self.roster.fit().len() {
-            0 | 1 => self.retry(),
-            _ => RetryBudget::new(self.job.retry.clone().max_retries(0), self.seed),
+        if self.roster.has_choice() || self.roster.is_named(self.lead()) {
+            return RetryBudget::new(self.job.retry.clone().max_retries(0), self.seed);
         }
+        self.retry()
     }
 
     pub(crate) fn retry(&self) -> RetryBudget {
@@ -192,7 +186,7 @@ impl Carrier {
     async fn ranged(
         &self,
         ground: Ground,
-        known: Known,
+        mut known: Known,
         probe: Probe,
         first: Option<ByteRange>,
         total: u64,
@@ -226,6 +220,9 @@ impl Carrier {
         let mirrored = self.mirrored(&sink, &known.identity, total - done.covered());
         let mut driver = Driver::new(scheduler, shared, mirrored, evidence, known.retry.longest());
         driver.check(self.checker(&sink, total));
+        if let Some(news) = known.news.take() {
+            driver.listen(news, total);
+        }
         if let Some(range) = first {
             driver.adopt(
                 range,
@@ -268,14 +265,14 @@ impl Carrier {
                 member: self.lead(),
                 roster: Arc::clone(&self.roster),
                 writer: writer.clone(),
-                digest: self.job.digest,
+                digest: self.digest(),
                 seed: self.seed,
                 toll: self.toll(),
                 cache: tokio::sync::Mutex::default(),
             }),
             Sink::File(_) | Sink::Ordered(_) => None,
         };
-        let last_word = match self.job.digest {
+        let last_word = match self.digest() {
             Some(_) => LastWord::Digest,
             None => LastWord::Nobody,
         };
@@ -285,8 +282,8 @@ impl Carrier {
 
     /// A check of every piece of a file of `len` bytes, as its bytes arrive.
     fn checker(&self, sink: &Sink, len: u64) -> Checker {
-        let work = match (sink, &self.pieces) {
-            (Sink::File(writer), Some(pieces)) => Some((Arc::clone(pieces), writer.clone())),
+        let work = match (sink, self.pieces()) {
+            (Sink::File(writer), Some(pieces)) => Some((pieces, writer.clone())),
             // A reader checks what it has been given.
             (Sink::Ordered(_), _) | (_, None) => None,
         };
@@ -300,7 +297,7 @@ impl Carrier {
         writer: &Writer,
         len: u64,
     ) -> Result<RangeSet, DownloadError> {
-        let work = self.pieces.clone().map(|pieces| (pieces, writer.clone()));
+        let work = self.pieces().map(|pieces| (pieces, writer.clone()));
         Checker::go_on(work, len).finish().await
     }
 
@@ -312,7 +309,7 @@ impl Carrier {
         ranges: Ranges,
     ) -> Result<Carried, DownloadError> {
         // One stream may begin again from the start, so its pieces are checked at the end.
-        if let Some(pieces) = &self.pieces {
+        if let Some(pieces) = self.pieces() {
             pieces.begin(0);
         }
         let sequential = Sequential {

@@ -7,6 +7,8 @@ use bytehaul_schedule::{ByteRange, Class, Event, Failure, RangeSet, SourceId, St
 use tokio::task::{JoinError, JoinSet};
 
 use crate::error::DownloadError;
+use crate::session::description::News;
+use crate::session::pieces::Checker;
 use crate::session::prove::{self, Proven, Reference, Unfit};
 use crate::session::ranged::Driver;
 use crate::session::roster::Roster;
@@ -68,6 +70,23 @@ impl Mirrored {
         }
     }
 
+    /// Takes in sources that have become known since. Returns how many.
+    fn welcome(&mut self) -> usize {
+        let before = self.order.len();
+        for member in self.roster.fit() {
+            if self.order.contains(&member) {
+                continue;
+            }
+            let id = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
+            self.order.push(member);
+            if self.reference.is_some() {
+                self.waiting.insert(0, SourceId(id));
+            }
+        }
+        self.since = Instant::now();
+        self.order.len() - before
+    }
+
     pub(crate) fn member(&self, source: SourceId) -> usize {
         self.order[source.0 as usize]
     }
@@ -124,6 +143,17 @@ impl Driver {
                 _ if self.mirrored.roster.unchecked(member) >= SPOT_EVERY => self.spot_check(id),
                 _ => {}
             }
+        }
+    }
+
+    /// Takes in what a description of the file says: sources to be proven, and hashes that every piece is checked
+    /// against, those as well that are there already.
+    pub(crate) fn take_in(&mut self, news: News, len: u64) {
+        for _ in 0..self.mirrored.welcome() {
+            self.add_party();
+        }
+        if let (Sink::File(writer), Some(pieces)) = (&*self.intake.sink, news.pieces) {
+            self.checker = Checker::begin(Some((pieces, writer.clone())), len);
         }
     }
 

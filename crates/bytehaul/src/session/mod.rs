@@ -2,7 +2,7 @@
 
 mod carry;
 mod compared;
-mod describe;
+mod description;
 mod finish;
 mod given;
 mod intake;

@@ -31,7 +31,7 @@ pub(crate) struct Reference {
     pub(crate) member: usize,
     pub(crate) roster: Arc<Roster>,
     pub(crate) writer: Writer,
-    /// What the caller says that the whole file hashes to.
+    /// What the whole file has to hash to.
     pub(crate) digest: Option<Digest>,
     pub(crate) seed: u64,
     pub(crate) toll: Toll,
@@ -47,7 +47,7 @@ pub(crate) struct Toll {
 }
 
 impl Toll {
-    async fn pay(&self, bytes: usize) {
+    pub(crate) async fn pay(&self, bytes: usize) {
         self.stats.fetched.fetch_add(bytes as u64, Relaxed);
         self.limiter.acquire(bytes as u64).await;
     }

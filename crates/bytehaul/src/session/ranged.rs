@@ -14,6 +14,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::error::{DownloadError, ErrorKind};
 use crate::identity::Evidence;
+use crate::session::description::News;
 use crate::session::intake::Intake;
 use crate::session::lease::Lease;
 use crate::session::mirrored::Mirrored;
@@ -50,6 +51,8 @@ pub(crate) struct Driver {
     reporter: mpsc::UnboundedSender<Report>,
     pub(super) evidence: Evidence,
     pub(super) checker: Checker,
+    /// What may still be said of the file, and its length.
+    news: Option<(mpsc::UnboundedReceiver<News>, u64)>,
     failures: u32,
     last_error: Option<DownloadError>,
 }
@@ -88,14 +91,7 @@ impl Driver {
         longest: Duration,
     ) -> Self {
         let shared = Arc::new(shared);
-        let party = || Party {
-            shared: Arc::clone(&shared),
-            accepted: Instant::now(),
-            unreliable: 0,
-            told: None,
-            held: None,
-            last_words: None,
-        };
+        let party = || Party::new(&shared);
         let (reporter, reports) = mpsc::unbounded_channel();
         Self {
             scheduler,
@@ -110,6 +106,7 @@ impl Driver {
             reports,
             reporter,
             checker: Checker::begin(None, 0),
+            news: None,
             evidence,
             failures: 0,
             last_error: None,
@@ -119,6 +116,17 @@ impl Driver {
     /// Has every piece checked as it arrives; the transfer ends only when all were found right.
     pub(crate) fn check(&mut self, checker: Checker) {
         self.checker = checker;
+    }
+
+    /// Has what is said of a file of `len` bytes while it arrives taken in.
+    pub(crate) fn listen(&mut self, news: mpsc::UnboundedReceiver<News>, len: u64) {
+        self.news = Some((news, len));
+    }
+
+    /// One source more, of which nothing is known yet.
+    pub(super) fn add_party(&mut self) {
+        let party = Party::new(&self.parties[0].shared);
+        self.parties.push(party);
     }
 
     /// Gives the probe's response to the first worker.
@@ -170,6 +178,10 @@ impl Driver {
                         }
                     }
                 }
+                news = heard(&mut self.news) => match news {
+                    Some((news, len)) => self.take_in(news, len),
+                    None => self.news = None,
+                },
                 Some(proof) = self.mirrored.proofs.join_next(), if !self.mirrored.proofs.is_empty() => self.proved(proof)?,
                 Some(spot) = self.mirrored.spots.join_next(), if !self.mirrored.spots.is_empty() => self.looked(spot).await?,
                 checked = self.checker.next() => self.checked(checked?).await?,
@@ -368,7 +380,7 @@ impl Driver {
     /// Notes who brought what, where that may be asked.
     pub(super) fn note(&self, claim: &Claim, position: u64) {
         if let Some(range) = ByteRange::new(claim.lease.start(), position)
-            && !self.mirrored.is_alone()
+            && (!self.mirrored.is_alone() || self.news.is_some())
         {
             let member = self.mirrored.member(claim.source);
             self.mirrored.roster.deliver(member, range);
@@ -476,6 +488,27 @@ impl Driver {
             }
         });
         after_retries(error, self.failures.saturating_sub(1))
+    }
+}
+
+impl Party {
+    fn new(shared: &Arc<worker::Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            accepted: Instant::now(),
+            unreliable: 0,
+            told: None,
+            held: None,
+            last_words: None,
+        }
+    }
+}
+
+/// The next news, with the length of the file; `None` when there is no more to come. Cancel safe.
+async fn heard(news: &mut Option<(mpsc::UnboundedReceiver<News>, u64)>) -> Option<(News, u64)> {
+    match news {
+        Some((news, len)) => news.recv().await.map(|news| (news, *len)),
+        None => std::future::pending().await,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytehaul_schedule::{ByteRange, RangeSet};
 
+use crate::metalink::MOST_MIRRORS;
 use crate::outcome::{MirrorReport, MirrorState};
 use crate::session::source::Source;
 
@@ -21,9 +22,20 @@ pub(crate) struct Roster {
     members: Mutex<Vec<Member>>,
 }
 
+/// Who says that a source has the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Word {
+    Caller,
+    /// An answer, of the version that is downloaded now.
+    Answer,
+    /// An answer, of a version that is gone.
+    Past,
+}
+
 #[derive(Debug)]
 struct Member {
     source: Arc<Source>,
+    word: Word,
     state: MirrorState,
     /// What the part file may have of it: of bytes that two brought, either.
     delivered: RangeSet,
@@ -38,19 +50,42 @@ struct Member {
 impl Roster {
     pub(crate) fn new(sources: impl IntoIterator<Item = Arc<Source>>) -> Self {
         Self {
-            members: Mutex::new(sources.into_iter().map(Member::new).collect()),
+            members: Mutex::new(
+                sources
+                    .into_iter()
+                    .map(|source| Member::new(source, Word::Caller))
+                    .collect(),
+            ),
         }
     }
 
-    /// Adds a source unless it is known.
-    pub(crate) fn add(&self, source: Arc<Source>) {
+    /// Adds a source that an answer names, unless it is known, or enough are.
+    pub(crate) fn add_named(&self, source: Arc<Source>) {
         let mut members = self.lock();
-        if members
-            .iter()
-            .all(|known| known.source.url() != source.url())
-        {
-            members.push(Member::new(source));
+        let named = members.iter().filter(|known| known.word == Word::Answer);
+        if named.count() >= MOST_MIRRORS {
+            return;
         }
+        let mut known = members.iter_mut();
+        match known.find(|known| known.source.url() == source.url()) {
+            Some(known) if known.word == Word::Past => known.word = Word::Answer,
+            Some(_) => (),
+            None => members.push(Member::new(source, Word::Answer)),
+        }
+    }
+
+    /// Whether only an answer says that this source has the file.
+    pub(crate) fn is_named(&self, member: usize) -> bool {
+        self.lock()[member].word != Word::Caller
+    }
+
+    /// Whether there is more than one source of which something better than the word of an answer is known.
+    pub(crate) fn has_choice(&self) -> bool {
+        let members = self.lock();
+        let known = members.iter().filter(|member| {
+            member.is_fit() && (member.word == Word::Caller || member.state == MirrorState::Used)
+        });
+        known.count() > 1
     }
 
     /// Whether a source has this URL, as identities tell it.
@@ -88,7 +123,7 @@ impl Roster {
         let fit = members
             .iter()
             .enumerate()
-            .filter(|(_, member)| !member.is_out() && !member.benched);
+            .filter(|(_, member)| member.is_fit());
         fit.map(|(at, _)| at).collect()
     }
 
@@ -185,9 +220,12 @@ impl Roster {
         chosen.intersection(&member.delivered).iter().collect()
     }
 
-    /// What belonged to a version of the file that is gone.
+    /// What belonged to a version of the file that is gone, and those who were named for it.
     pub(crate) fn start_over(&self) {
         for member in self.lock().iter_mut() {
+            if member.word == Word::Answer {
+                member.word = Word::Past;
+            }
             member.delivered = RangeSet::new();
             member.recent.clear();
             member.unchecked = 0;
@@ -217,9 +255,10 @@ impl Roster {
 }
 
 impl Member {
-    fn new(source: Arc<Source>) -> Self {
+    fn new(source: Arc<Source>, word: Word) -> Self {
         Self {
             source,
+            word,
             state: MirrorState::Unused,
             delivered: RangeSet::new(),
             recent: Vec::new(),
@@ -241,6 +280,10 @@ impl Member {
             Some(run) => *run = Run { range, touched },
             None => self.recent.push(Run { range, touched }),
         }
+    }
+
+    fn is_fit(&self) -> bool {
+        !self.is_out() && !self.benched && self.word != Word::Past
     }
 
     fn is_out(&self) -> bool {

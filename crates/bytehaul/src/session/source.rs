@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -15,7 +16,7 @@ use crate::response::{self, Answer};
 use crate::session::given::Given;
 use crate::session::job::Job;
 use crate::session::renewal::{Current, Renewal, Then};
-use crate::session::trouble::Trouble;
+use crate::session::trouble::{Trouble, in_a_line};
 use crate::session::visit::Visit;
 
 /// One remote file. Shared by all workers of a download, so that a redirect is followed once, and credentials are
@@ -113,22 +114,6 @@ impl Source {
         }
     }
 
-    /// A small document as a whole.
-    ///
-    /// # Errors
-    /// Why it cannot be had, on one line.
-    pub(crate) async fn document(&self, most: usize) -> Result<Vec<u8>, String> {
-        let current = self.renewal.current().await;
-        let failed = |error| Trouble::transport(&self.safe_url, error).what();
-        let response = self.send(&current, RequestRange::Whole).await;
-        let response = response.map_err(failed)?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("the answer is {}", response.status()));
-        }
-        let document = response.into_body().bytes(most).await.map_err(failed)?;
-        Ok(document.into())
-    }
-
     async fn send(
         &self,
         current: &Current,
@@ -163,6 +148,24 @@ impl Source {
             self.renewal.learn(current, Some(learned));
         }
         Ok(response)
+    }
+
+    /// A whole document that an answer of this source names, of at most so many bytes. What was given for this source
+    /// goes along only if it is of the same origin.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn document(&self, url: &Url, most: usize) -> Result<Bytes, String> {
+        let given = self.renewal.current().await.given;
+        let request =
+            Request::get(with_credentials(&given, url.clone())).headers(given.fields(url));
+        let told = |error| in_a_line(&error);
+        let mut response = self.client.send(request).await.map_err(told)?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("status {}", response.status()));
+        }
+        let bytes = response.body_mut().bytes(most).await.map_err(told)?;
+        Ok(bytes.freeze())
     }
 
     fn understand(&self, response: Response) -> Reply {

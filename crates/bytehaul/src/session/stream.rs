@@ -81,6 +81,7 @@ pub(crate) async fn stream(
                 identity,
                 kept: Kept::Nothing,
                 retry,
+                news: None,
             },
             first,
         )

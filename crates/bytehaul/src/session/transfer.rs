@@ -6,20 +6,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytehaul_integrity::Digest;
 use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
+use tokio::sync::mpsc;
 
 use crate::downloader::Shared;
 use crate::error::{DownloadError, ErrorKind};
 use crate::identity::Identity;
-use crate::metalink;
 use crate::network::Access;
 use crate::progress::DownloadState;
 use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
-use crate::session::describe;
+use crate::session::description;
 use crate::session::finish::Arrived;
 use crate::session::job::{Job, Resume};
 use crate::session::open::{self, Kept, Opened};
-use crate::session::probe::Probe;
 use crate::session::recheck;
 use crate::session::sink::Sink;
 use crate::session::trouble::in_a_line;
@@ -111,6 +110,16 @@ impl Transfer {
                         mirrors: self.carrier.roster.report(),
                     });
                 }
+                // What was said of the file was said of another one than this source has.
+                Carried::Changed(what) if self.carrier.roster.is_named(self.carrier.lead()) => {
+                    let url = self.carrier.source().safe_url().clone();
+                    let error = DownloadError::BadResponse {
+                        url,
+                        what,
+                        retries: 0,
+                    };
+                    resume = self.stand_in(error, resume, &mut first_error).await?;
+                }
                 Carried::Changed(what) => {
                     let url = job.safe_url.clone();
                     if job.on_change == OnRemoteChange::Fail || restarts == MAX_RESTARTS {
@@ -119,6 +128,7 @@ impl Transfer {
                     bytehaul_log::warn!(%url, what, "the remote file changed; starting over");
                     self.drop_old(writer).await?;
                     self.carrier.roster.start_over();
+                    self.carrier.learned.forget();
                     restarts += 1;
                     resume = Resume::Never;
                 }
@@ -201,19 +211,11 @@ impl Transfer {
             identity,
             stored,
             kept,
-            mut probe,
+            probe,
         } = opened;
         stats.set_path(claim.layout().target.clone());
-        if let Some(probe) = &mut probe {
-            describe::describe(&self.carrier, probe).await;
-        }
-        let digest = self.digest(probe.as_ref(), &identity);
-        if let Some(probe) = &probe
-            && self.job().follow_metalink != FollowMetalink::Off
-        {
-            self.carrier.join(&probe.named.mirrors);
-        }
-        let options = self.start_options(&stored, &kept, digest);
+        self.carrier.learn(probe.as_ref(), &identity);
+        let options = self.start_options(&stored, &kept);
         // Known to the session before anybody could stop waiting for it.
         let session = Arc::clone(&self.session);
         let starting = move || {
@@ -237,7 +239,7 @@ impl Transfer {
             let (len, evidence) = (done.covered(), identity.best());
             return Ok(Attempted {
                 writer,
-                digest,
+                digest: self.carrier.digest(),
                 carried: Carried::Complete {
                     len,
                     evidence,
@@ -252,48 +254,31 @@ impl Transfer {
             piece_size: writer.piece_size(),
             window: None,
         };
-        let carried = self
-            .carrier
-            .carry(
-                ground,
-                Known {
-                    identity,
-                    kept,
-                    retry: match self.carrier.roster.fit().len() {
-                        0 | 1 => retry,
-                        _ => self.carrier.retry(),
-                    },
-                },
-                probe,
-            )
-            .await?;
+        let (tell, news) = mpsc::unbounded_channel();
+        let description = match self.job().follow_metalink {
+            FollowMetalink::HeadersAndDescription => probe.named.description.clone(),
+            FollowMetalink::Headers | FollowMetalink::Off => None,
+        };
+        let known = Known {
+            identity: identity.clone(),
+            kept,
+            retry: match self.carrier.roster.fit().len() {
+                0 | 1 => retry,
+                _ => self.carrier.retry(),
+            },
+            news: description.is_some().then_some(news),
+        };
+        let reading = description::read(&self.carrier, description, &identity, tell);
+        let carry = self.carrier.carry(ground, known, probe);
+        let carried = description::beside(carry, reading).await?;
         Ok(Attempted {
             writer,
-            digest,
+            digest: self.carrier.digest(),
             carried,
         })
     }
 
-    /// What the file has to hash to: what the caller says, or else what binds the bytes of mirrors that the server named
-    /// to its file. Of what an earlier run has left complete, nobody knows any more where it came from.
-    fn digest(&self, probe: Option<&Probe>, identity: &Identity) -> Option<Digest> {
-        let job = self.job();
-        if job.digest.is_some() || job.follow_metalink == FollowMetalink::Off {
-            return job.digest;
-        }
-        match probe {
-            Some(probe) if probe.named.mirrors.is_empty() => None,
-            Some(probe) => probe.named.digest,
-            None => metalink::strong(&identity.digests),
-        }
-    }
-
-    fn start_options(
-        &self,
-        identity: &Identity,
-        kept: &Kept,
-        digest: Option<Digest>,
-    ) -> StartOptions {
+    fn start_options(&self, identity: &Identity, kept: &Kept) -> StartOptions {
         let job = self.job();
         StartOptions {
             identity: identity.to_stored(),
@@ -309,7 +294,7 @@ impl Transfer {
                 Kept::Nothing => Keep::Nothing,
                 Kept::Left { .. } => Keep::Left,
             },
-            digest: digest.map(|digest| digest.algorithm()),
+            digest: self.carrier.digest().map(|digest| digest.algorithm()),
             durability: match job.durability {
                 Durability::PowerCut => bytehaul_storage::Durability::PowerCut,
                 Durability::Kill => bytehaul_storage::Durability::Kill,

@@ -126,8 +126,8 @@ impl Trouble {
 }
 
 /// An error and its causes.
-pub(crate) fn in_a_line(error: &DownloadError) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+pub(crate) fn in_a_line(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
 

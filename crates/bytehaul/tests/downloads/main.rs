@@ -20,11 +20,13 @@ mod metalink;
 mod mirrors;
 #[cfg(unix)]
 mod name_servers;
+mod named;
 mod names;
 #[cfg(unix)]
 mod network;
 #[cfg(unix)]
 mod nginx;
+mod pieces;
 mod progress;
 #[cfg(unix)]
 mod proxies;
