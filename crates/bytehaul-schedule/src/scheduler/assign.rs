@@ -178,6 +178,9 @@ impl Scheduler {
 
     /// Whether a new connection would have enough to do, or is the only one that will come to it soon.
     fn is_worth_dialling(&self, outlook: &Outlook, seat: &Seat, share: f64) -> bool {
+        if self.connections.is_empty() {
+            return true;
+        }
         let dialling = match outlook.basis {
             Basis::Measured => seat.rate * outlook.setup,
             Basis::Nominal => 0.0,

@@ -374,7 +374,9 @@ impl Scheduler {
         if self.sources.len() < 2 {
             return None;
         }
-        self.usual_rate_at(now, source.id).or(source.rate)
+        // One that stands still is the slowest, but not of no use: the others may be lost.
+        let rate = self.usual_rate_at(now, source.id).or(source.rate);
+        rate.map(|rate| rate.max(1.0))
     }
 
     /// A failure at one of several sources: the others go on with the bytes, and it rests when nothing of it works.
