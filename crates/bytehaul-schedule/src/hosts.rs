@@ -48,6 +48,8 @@ struct Host {
     held: Option<Instant>,
     /// Connections of each visit.
     users: BTreeMap<VisitId, u32>,
+    /// When each visit without one last asked for its turn.
+    asked: BTreeMap<VisitId, Instant>,
 }
 
 impl<H> Default for HostLimits<H> {
@@ -77,6 +79,7 @@ impl<H: Eq + Hash> HostLimits<H> {
     pub fn leave(&mut self, host: &H, visit: VisitId) {
         if let Some(known) = self.hosts.get_mut(host) {
             known.users.remove(&visit);
+            known.asked.remove(&visit);
             if known.users.is_empty() {
                 self.hosts.remove(host);
             }
@@ -132,11 +135,21 @@ impl<H: Eq + Hash> HostLimits<H> {
         };
         if let Some(most) = known.most(now) {
             let free = most.saturating_sub(known.total());
-            let before = known.users.range(..visit).filter(|(_, using)| **using == 0);
+            // One that does not ask, as a mirror that was never needed, holds nobody up.
+            let asks = |visit: &VisitId| {
+                let asked = known.asked.get(visit);
+                asked.is_some_and(|&at| now.saturating_duration_since(at) < STILL_ASKING)
+            };
+            let before = known
+                .users
+                .range(..visit)
+                .filter(|(id, using)| **using == 0 && asks(id));
             if before.count() >= free as usize {
+                known.asked.insert(visit, now);
                 return Turn::Wait(now + ASK_AGAIN);
             }
         }
+        known.asked.remove(&visit);
         if let Some(using) = known.users.get_mut(&visit) {
             *using = (*using).max(1);
         }
@@ -180,6 +193,8 @@ impl Host {
 const FORGOTTEN: Duration = Duration::from_secs(60);
 /// How soon a place may have become free.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Whoever still wants a place has asked again by then.
+const STILL_ASKING: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +224,22 @@ mod tests {
         hosts.is_full(now, &());
         assert_eq!(hosts.share(now, &()), Some(2));
         assert_eq!(hosts.share(now + FORGOTTEN, &()), None);
+    }
+
+    #[test]
+    fn one_that_does_not_ask_holds_nobody_up() {
+        let (mut hosts, now) = (HostLimits::new(), Instant::now());
+        let ids: Vec<_> = (0..4).map(|_| hosts.enter(())).collect();
+        let [_idle, served, first, later] = ids[..] else {
+            unreachable!()
+        };
+        assert_eq!(hosts.turn(now, &(), served), Turn::Go);
+        assert!(hosts.refused(now, &(), first));
+        assert!(matches!(hosts.turn(now, &(), first), Turn::Wait(_)));
+        assert!(matches!(hosts.turn(now, &(), later), Turn::Wait(_)));
+        hosts.leave(&(), served);
+        assert!(matches!(hosts.turn(now, &(), later), Turn::Wait(_)));
+        assert_eq!(hosts.turn(now, &(), first), Turn::Go);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytehaul_integrity::{Algorithm, Digest};
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinError;
 
 use crate::control::Identity;
 use crate::{Buffer, Error, FinishError, Layout, lock};
@@ -124,6 +125,8 @@ impl Writer {
     ///
     /// Those of [`Writer::save`]; the file is given up also then.
     pub async fn close(&self) -> Result<(), Error> {
+        // What somebody has stopped waiting for is done first.
+        drop(self.shared.invalidating.lock().await);
         let saved = self.save().await;
         self.blocking(Shared::close).await;
         saved
@@ -154,15 +157,24 @@ impl Writer {
         self.invalidate_all(vec![range]).await
     }
 
-    /// The same as [`Writer::invalidate`] for many ranges, at the cost of one.
+    /// The same as [`Writer::invalidate`] for many ranges, at the cost of one. Dropping the future does not stop it, and
+    /// [`Writer::close`] waits for it.
     ///
     /// # Errors
     ///
     /// The first failure of any write or save.
     pub async fn invalidate_all(&self, ranges: Vec<Range<u64>>) -> Result<(), Error> {
-        self.settled().await?;
-        self.blocking(move |shared| shared.invalidate(&ranges))
-            .await
+        let writer = self.clone();
+        let turn = Arc::clone(&self.shared.invalidating).lock_owned().await;
+        // A caller who is stopped meanwhile must not leave behind what he knows to be wrong.
+        let invalidates = self.shared.runtime.spawn(async move {
+            let _turn = turn;
+            writer.settled().await?;
+            writer
+                .blocking(move |shared| shared.invalidate(&ranges))
+                .await
+        });
+        joined(invalidates.await).await
     }
 
     /// The digest of the first `len` bytes, without publishing them: for a caller who can do something about a wrong one.
@@ -237,13 +249,17 @@ impl Writer {
     ) -> T {
         let shared = Arc::clone(&self.shared);
         let task = self.shared.runtime.spawn_blocking(move || work(&shared));
-        match task.await {
-            Ok(done) => done,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => std::future::pending().await, // The runtime is going down, and this future with it.
-            },
-        }
+        joined(task.await).await
+    }
+}
+
+async fn joined<T>(ended: Result<T, JoinError>) -> T {
+    match ended {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_cancelled) => std::future::pending().await, // The runtime is going down, and this future with it.
+        },
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(super) save_every: Duration,
     /// Held for a whole snapshot, and for publishing: one of them at a time.
     pub(super) saving: Mutex<()>,
+    /// Held while bytes are taken back.
+    pub(super) invalidating: Arc<tokio::sync::Mutex<()>>,
     pub(super) queue: Mutex<Queue>,
     pub(super) follower: Option<Follower>,
     /// Taken once for each batch.
@@ -145,6 +147,7 @@ impl Shared {
             runtime,
             save_every: options.save_every.max(Duration::from_millis(10)),
             saving: Mutex::new(()),
+            invalidating: Arc::default(),
             queue: Mutex::default(),
             follower: options.digest.map(Follower::new),
             progress: Mutex::new(progress),

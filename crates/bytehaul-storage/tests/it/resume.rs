@@ -343,6 +343,27 @@ async fn invalidated_bytes_are_written_anew_and_hashed_anew() {
 }
 
 #[tokio::test]
+async fn an_invalidation_that_nobody_waits_for_is_done_before_closing() {
+    let files = Files::new();
+    let len = 3 << 20;
+    for _ in 0..8 {
+        let writer = start(&files.target(), len);
+        submit(&writer, 0..len).await;
+        let unawaited = writer.invalidate(1_500_000..1_600_000);
+        let stopped = tokio::time::timeout(Duration::ZERO, unawaited).await;
+        assert!(stopped.is_err(), "too fast to be stopped");
+        writer.close().await.unwrap();
+        let claim = claim(&files.target());
+        let durable = &claim.left().unwrap().durable;
+        assert_eq!(durable, &[0..1_500_000, 1_600_000..len]);
+        drop(claim);
+        for name in [files.part(), files.control()] {
+            fs::remove_file(name).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_digest_that_ran_ahead_of_an_invalidation_starts_over() {
     let files = Files::new();
     let len = 4 << 20;
