@@ -1,5 +1,6 @@
 //! The driver's part for several sources: proving them, looking at what they deliver, and dropping what is wrong.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Mirrored {
     spotted: Vec<SourceId>,
     since: Instant,
     last_word: LastWord,
+    /// Who took part in pieces that were wrong once, by their start.
+    disputed: HashMap<u64, Vec<SourceId>>,
 }
 
 /// Who says in the end that the file is right.
@@ -67,6 +70,7 @@ impl Mirrored {
             spotted: Vec::new(),
             since: Instant::now(),
             last_word,
+            disputed: HashMap::new(),
         }
     }
 
@@ -277,6 +281,41 @@ impl Driver {
         };
         let mut mirrors = mirrors.map(SourceId);
         mirrors.find(|&id| delivered(id))
+    }
+
+    /// A piece is wrong of which no mirror delivered everything, so nobody is proven to be the culprit. When it happens
+    /// again, whoever took part is left out of it: one who damages a little of each piece must not fail the download.
+    pub(crate) fn dispute(&mut self, piece: ByteRange) {
+        let count = u32::try_from(self.mirrored.order.len()).unwrap_or(u32::MAX);
+        let took_part = |id: &SourceId| {
+            let share = self
+                .mirrored
+                .roster
+                .share(self.mirrored.order[id.0 as usize]);
+            match *id {
+                // Of bytes that others brought as well, it is believed.
+                SourceId::PRIMARY => share.contains(&piece),
+                _ => share.overlapping(piece).next().is_some(),
+            }
+        };
+        let suspects: Vec<_> = (0..count).map(SourceId).filter(took_part).collect();
+        let Some(before) = self.mirrored.disputed.remove(&piece.start()) else {
+            self.mirrored.disputed.insert(piece.start(), suspects);
+            return;
+        };
+        let now = Instant::now();
+        for id in before.into_iter().chain(suspects) {
+            let is_out = self.mirrored.roster.is_out(self.mirrored.member(id));
+            if is_out || !self.has_others(now, id) {
+                continue;
+            }
+            for lease in self.claims_of(id) {
+                self.abandon(lease);
+            }
+            self.scheduler.handle(now, Event::Lost { source: id });
+            let reason = format!("it took part in bytes {piece}, which were wrong twice");
+            self.drop_out(id, reason);
+        }
     }
 
     /// Nothing that the source has delivered is used. On return it is missing, on disk as well, so that no crash

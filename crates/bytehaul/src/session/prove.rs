@@ -85,7 +85,9 @@ pub(crate) async fn prove(mirror: &Source, reference: &Reference) -> Result<Prov
         let (theirs, identity, evidence) =
             patiently(mirror, against, range, &reference.toll).await?;
         if shown.is_none() {
-            if evidence == Evidence::Digest || reference.vouches_for(mirror, &identity) {
+            // That it names the digest is its own word, unless the file will be held against it.
+            let is_held_to_it = evidence == Evidence::Digest && reference.digest.is_some();
+            if is_held_to_it || reference.vouches_for(mirror, &identity) {
                 let evidence = evidence.min(Evidence::StrongEtag);
                 return Ok(Proven {
                     known: identity,
@@ -136,8 +138,24 @@ pub(crate) async fn prove_by_part(
     Ok(())
 }
 
-/// Exactly the bytes of a range, if the answer is of the known version, with what it says of itself.
+/// Exactly the bytes of a range, if the answer is of the known version, with what it says of itself. A source that
+/// sends them byte by byte cannot hold up what waits for the comparison for ever.
 pub(crate) async fn fetch(
+    source: &Source,
+    known: &Identity,
+    range: ByteRange,
+    toll: &Toll,
+) -> Result<(Bytes, Identity, Evidence), Trouble> {
+    let fetched = fetch_all(source, known, range, toll);
+    match tokio::time::timeout(LONGEST_FETCH, fetched).await {
+        Ok(fetched) => fetched,
+        Err(_) => Err(Trouble::Unreliable(format!(
+            "{range} took more than {LONGEST_FETCH:?}"
+        ))),
+    }
+}
+
+async fn fetch_all(
     source: &Source,
     known: &Identity,
     range: ByteRange,
@@ -264,6 +282,8 @@ fn is_strong(digest: &Digest) -> bool {
 }
 
 const WAITS: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(1)];
+/// So long that a slow line or a low limit is no reason.
+const LONGEST_FETCH: Duration = Duration::from_secs(600);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// The longest stretch that is compared, with what leads in to it.
 const MOST: usize = 8 * 1024 * 1024;

@@ -234,6 +234,8 @@ impl Driver {
         if let Some(culprit) = self.mirror_of(&range) {
             let reason = format!("its bytes {range} do not have the hash of their piece");
             self.quarantine(culprit, reason).await?;
+        } else {
+            self.dispute(range);
         }
         self.take_back(&[range].into_iter().collect()).await
     }
@@ -303,6 +305,15 @@ impl Driver {
             {
                 Failure::new(Class::Fatal)
             }
+            // Only what the first source says decides that nothing is worth keeping.
+            Trouble::Changed(what) | Trouble::Doubt(what) if source != SourceId::PRIMARY => {
+                let url = party.shared.source.safe_url().clone();
+                return Err(DownloadError::BadResponse {
+                    url,
+                    what,
+                    retries: 0,
+                });
+            }
             Trouble::Changed(what) | Trouble::Doubt(what) => return Ok(Some(End::Changed(what))),
             Trouble::Unreliable(what) => {
                 party.unreliable += 1;
@@ -365,7 +376,7 @@ impl Driver {
         }
     }
 
-    fn has_others(&self, now: Instant, source: SourceId) -> bool {
+    pub(super) fn has_others(&self, now: Instant, source: SourceId) -> bool {
         let mut sources = self.scheduler.sources(now);
         sources.any(|(id, standing)| id != source && standing != Standing::Lost)
     }

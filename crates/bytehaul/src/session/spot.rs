@@ -1,6 +1,7 @@
 //! One look at what a mirror delivered: the same stretch from another source, and who is wrong when they differ.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytehaul_schedule::{ByteRange, SourceId};
 use bytehaul_storage::Writer;
@@ -42,7 +43,17 @@ pub(crate) async fn check(
         Err(error) => return Finding::Unknown(error.to_string()),
     };
     let mut others = judges.iter();
-    let Some((judge, judged)) = first(&mut others, range).await else {
+    let mut answer = first(&mut others, range).await;
+    // A host that has no room for one more connection at this moment may have it in the next.
+    for wait in WAITS {
+        if answer.is_some() || judges.is_empty() {
+            break;
+        }
+        tokio::time::sleep(wait).await;
+        others = judges.iter();
+        answer = first(&mut others, range).await;
+    }
+    let Some((judge, judged)) = answer else {
         return Finding::Unknown("no other source answers".into());
     };
     if judged == delivered {
@@ -87,6 +98,12 @@ async fn first<'a>(
     }
     None
 }
+
+const WAITS: [Duration; 3] = [
+    Duration::from_millis(250),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 #[cfg(test)]
 mod tests {

@@ -129,6 +129,8 @@ impl Transfer {
                     self.drop_old(writer).await?;
                     self.carrier.roster.start_over();
                     self.carrier.learned.forget();
+                    // Marks of the version that is gone accuse nobody.
+                    suspects = None;
                     restarts += 1;
                     resume = Resume::Never;
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytehaul::{Algorithm, DownloadSpec, Evidence, MirrorState, Outcome};
+use bytehaul::{Algorithm, DownloadSpec, Evidence, MirrorState, Outcome, PieceHashes};
 use bytehaul_integrity::Hasher;
 use bytehaul_testkit::{Behaviour, Effect, Excess, Object, Server, When};
 
@@ -385,4 +385,42 @@ async fn sixteen_downloads_share_a_host_that_stands_two_connections() {
         dialled <= 16 + 16 + 8,
         "{dialled} connections for sixteen files"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn naming_the_digest_of_the_file_is_no_proof_without_a_checksum() {
+    let file = Object::random(40, LEN);
+    let digest = Hasher::digest(Algorithm::Sha256, &bytes(40));
+    let field = format!("sha-256=:{}:", digest.base64());
+    let claims = |object: &Object| object.clone().header("repr-digest", &field);
+    let several = Several::new(&claims(&file), &[claims(&Object::random(41, LEN))]);
+    let outcome = several.bed.completes(several.spec(), &file).await;
+    assert_eq!(states(&outcome), ["used", "quarantined"], "{outcome:?}");
+    assert_eq!(outcome.mirrors[1].bytes, 0, "{outcome:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_damages_a_little_of_each_piece_does_not_fail_the_download() {
+    let file = Object::random(43, LEN);
+    let several = Several::new(&file, &[copy(43)]);
+    several
+        .bed
+        .server
+        .behave("/f", Behaviour::new().total_rate(4 * MIB));
+    // Never a whole piece, and fast, so that it is asked for more and more.
+    let wrong = Effect::Serve(Box::new(damaged(43, 0)));
+    let evil = Behaviour::new()
+        .when(When::From(7), wrong)
+        .when(When::From(7), Effect::ResetAfter(3 * MIB / 2));
+    several.others[0].behave("/f", evil);
+    let whole = bytes(43);
+    let hashes = whole
+        .chunks(2 << 20)
+        .map(|piece| Hasher::digest(Algorithm::Sha256, piece).as_bytes().to_vec());
+    let pieces = PieceHashes::new(Algorithm::Sha256, 2 * MIB, hashes).expect("hashes");
+    let outcome = several
+        .bed
+        .completes(several.spec().piece_hashes(pieces), &file)
+        .await;
+    assert_ne!(states(&outcome)[1], "used", "{outcome:?}");
 }
