@@ -221,6 +221,7 @@ impl Roster {
         chosen.extend(touched.map(|run| tail(run.range)));
         // And a little from anywhere, so that nobody can tell where it is safe to lie.
         let all: RangeSet = runs.iter().map(|run| run.range).collect();
+        chosen.extend(unbroken(&runs, &all.intersection(&member.delivered)));
         let seed = RandomState::new().build_hasher().finish();
         let short = samples(&all, seed).into_iter();
         let short = short.filter(|range| range.len() <= SHORT);
@@ -300,6 +301,19 @@ impl Member {
             MirrorState::Unused | MirrorState::Used => false,
         }
     }
+}
+
+/// The end of the newest stretch that is long enough, though it may have come by several requests: a source that breaks
+/// off early and often has short ones only, between whose ends there is room for damage.
+fn unbroken(runs: &[Run], recent: &RangeSet) -> Option<ByteRange> {
+    let long = recent.iter().filter(|range| range.len() >= STRETCH);
+    let newest = |range: &ByteRange| {
+        let within = runs
+            .iter()
+            .filter(|run| run.range.intersect(range).is_some());
+        within.map(|run| run.touched).max()
+    };
+    long.max_by_key(newest).map(tail)
 }
 
 /// The end of a range, not longer than is compared at a time.

@@ -424,3 +424,24 @@ async fn one_that_damages_a_little_of_each_piece_does_not_fail_the_download() {
         .await;
     assert_ne!(states(&outcome)[1], "used", "{outcome:?}");
 }
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_that_is_busy_is_asked_again_before_bytes_of_others_count() {
+    let file = Object::random(42, LEN);
+    let several = Several::new(&file, &[copy(42)]);
+    let wrong = Effect::Serve(Box::new(damaged(42, 0)));
+    several.others[0].behave("/f", slow().when(When::From(8), wrong));
+    let handle = several.bed.start(several.spec().max_retries(50));
+    crate::common::until(&handle, |_| several.others[0].bytes_sent() > 4 * MIB).await;
+    let busy = Behaviour::new().always(Effect::status(503));
+    several.bed.server.behave("/f", busy);
+    several.bed.server.reset_connections();
+    several.others[0].reset_connections();
+    crate::common::received(&handle, LEN).await;
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    several.bed.server.behave("/f", slow());
+    let outcome = crate::common::ended(&handle)
+        .await
+        .expect("the file is there");
+    assert_eq!(states(&outcome), ["used", "quarantined"], "{outcome:?}");
+    several.bed.is_published(&file);
+}
