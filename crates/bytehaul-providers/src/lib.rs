@@ -1,0 +1,39 @@
+//! The crate's face: the contract, what every protocol is made of, and the protocols that are built in.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+#![forbid(unsafe_code)]
+
+mod custom;
+mod download;
+mod error;
+mod exchange;
+mod parts;
+mod saved;
+mod session;
+
+#[cfg(feature = "form")]
+pub mod form;
+#[cfg(feature = "presigned")]
+pub mod presigned;
+#[cfg(feature = "put")]
+pub mod put;
+#[cfg(feature = "tus")]
+pub mod tus;
+
+pub use crate::custom::{Begun, Custom, CustomUpload, PartData, PartTaken, UploadContext};
+pub use crate::download::{DownloadProtocol, RangeRequest, Refresh, Refreshing, Wanted};
+pub use crate::error::{BoxError, Fault, ProtocolError, ProtocolErrorKind};
+pub use crate::exchange::{
+    Answer, BoxFuture, Call, CallError, Exchange, ExchangeId, Lost, Payload, Returned, Segment,
+    Step,
+};
+pub use crate::parts::{Cursor, Ids, Part, PartState, Parts};
+pub use crate::saved::{Left, PartReceipt, Saved, SessionId, Stage};
+pub use crate::session::{
+    Acknowledged, Available, Capabilities, Completed, DigestJob, Next, Object, UploadProtocol,
+    UploadSession,
+};
+
+pub use bytehaul_integrity::{Algorithm, Digest};
+pub use http;
+pub use url::{self, Url};
