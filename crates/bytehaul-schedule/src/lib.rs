@@ -14,6 +14,7 @@ mod range_set;
 mod retry;
 mod samples;
 mod scheduler;
+pub mod transfers;
 
 pub use crate::config::{Config, Connections};
 pub use crate::event::{Action, ConnectionId, Event, LeaseId, SourceId};
