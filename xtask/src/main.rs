@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod ci;
 mod fuzz;
+mod servers;
 mod sim;
 mod step;
 mod test;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy::run(&workspace),
         Command::Audit => audit::run(&workspace),
         Command::Fuzz(arguments) => fuzz::run(&workspace, &arguments),
+        Command::Servers => servers::run(&workspace),
         Command::Sim(arguments) => sim::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
     });
@@ -57,6 +59,8 @@ enum Command {
     Audit,
     /// Fuzzes the targets of `fuzz/`, by an instrumented build with the installed compiler.
     Fuzz(fuzz::Arguments),
+    /// Installs the servers of npm and PyPI that the tests of uploads start.
+    Servers,
     /// The scheduler in the virtual-time network: finishing times against the best possible.
     Sim(step::PassedOn),
     /// The measured comparison with curl, aria2 and the limit program on a real nginx.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: which runner runs which tests.
 
+use crate::servers;
 use crate::step::Steps;
 use crate::workspace::{Failure, Workspace, is_installed};
 
@@ -12,6 +13,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
 
 /// The same steps, as part of `cargo xtask ci`.
 pub(crate) fn steps_of(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
+    steps.task("servers for tests", || servers::before_tests(workspace))?;
     let mut command = workspace.cargo();
     if is_installed("cargo-nextest", "--version") {
         command.args(["nextest", "run", "--workspace", "--all-features"]);

@@ -84,6 +84,11 @@ impl Daemon {
         self.port
     }
 
+    /// Its directory, which is gone when it is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.scratch.0
+    }
+
     /// The lines of a file in its directory so far; none while it is not there.
     pub(crate) fn lines(&self, file: &str) -> Vec<String> {
         let bytes = fs::read(self.scratch.0.join(file)).unwrap_or_default();
@@ -164,5 +169,5 @@ pub(crate) const OUTPUT: &str = "output";
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 const ATTEMPTS: u32 = 3;
 const POLL: Duration = Duration::from_millis(5);
-const START_TIMEOUT: Duration = Duration::from_secs(10);
+const START_TIMEOUT: Duration = Duration::from_secs(25);
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -19,6 +19,8 @@ pub mod proxy;
 mod server;
 pub mod sim;
 #[cfg(unix)]
+pub mod uploads;
+#[cfg(unix)]
 mod usage;
 
 pub use compare::{Mismatch, check_file};
