@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytehaul_integrity::Digest;
 
-/// Why a part file could not be claimed, written, saved or published.
+/// Why a part file could not be claimed, written, saved or published, or an upload's source or checkpoint not be used.
 ///
 /// The variants are shaped by what a caller does next. The error is cheap to clone, because a failed write is told to
 /// everybody who waits for it.
@@ -39,10 +39,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// Another download, of this process or of another one, is writing to the same target, or has published it and is
-    /// still cleaning up; or another program has locked it.
-    #[error("{path} is being written by another download")]
+    /// still cleaning up; or another upload has the checkpoint; or another program has locked it.
+    #[error("{path} is in use by another transfer")]
     Locked {
-        /// The target.
+        /// The target, the source that has its checkpoint beside it, or the checkpoint.
         path: PathBuf,
     },
     /// The directory that should hold the target is not there. It is not made.
@@ -73,10 +73,10 @@ pub enum Error {
         #[source]
         source: Option<Arc<io::Error>>,
     },
-    /// The part file was removed, replaced or cut short by somebody else while it was written.
+    /// The part file was removed, replaced or cut short by somebody else while it was written; or the checkpoint was.
     #[error("{path} was removed or replaced by somebody else")]
     Removed {
-        /// The part file.
+        /// The part file or the checkpoint.
         path: PathBuf,
     },
     /// The whole, verified file has the target's name, but the sync of its directory failed: after a power cut it may be
@@ -88,6 +88,20 @@ pub enum Error {
         /// The system's word.
         #[source]
         source: Arc<io::Error>,
+    },
+    /// There is nothing to upload under this name.
+    #[error("no file {path}")]
+    SourceMissing {
+        /// The source as an absolute path.
+        path: PathBuf,
+    },
+    /// The source is not what it was when the upload began. The object would be a mixture, so it is not finished.
+    #[error("{path} changed since the upload began: {what}")]
+    SourceChanged {
+        /// The source as an absolute path.
+        path: PathBuf,
+        /// What is different, in words.
+        what: &'static str,
     },
     /// A range lies beyond the known length of the object, or beyond what a file offset can say.
     #[error("bytes from {offset} on reach beyond the end of {path} at {len}")]
@@ -159,6 +173,8 @@ impl Error {
             | Self::Locked { .. }
             | Self::ParentMissing { .. }
             | Self::Removed { .. }
+            | Self::SourceMissing { .. }
+            | Self::SourceChanged { .. }
             | Self::BeyondEnd { .. }
             | Self::Stopped
             | Self::Closed => None,

@@ -15,6 +15,7 @@ mod load;
 mod part;
 mod ranges;
 mod segments;
+pub mod source;
 mod sys;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub use control::{Identity, KnownDigest};
 pub use error::{Error, FinishError, is_disk_full};
 pub use layout::Layout;
 pub use load::Left;
+pub use source::{FileSource, Fingerprint};
 pub use writer::{Finished, Status, Writer};
 
 /// A panic elsewhere leaves our state whole: every change to it is made in one step under the lock.

@@ -155,9 +155,9 @@ impl DownloadError {
     /// A number that never changes its meaning, for logs and foreign languages.
     ///
     /// 102 invalid parameter · 105 local I/O · 106 network · 109 status · 114 unusable answer to a range ·
-    /// 116 checksum mismatch · 119 client set-up · 120 cancelled · 121 disk full · 122 local file removed or
-    /// replaced · 123 remote file changed · 124 paused · 125 target exists or is a directory · 126 target locked
-    /// by another download · 127 internal · 128 another size than expected · 129 access not renewed.
+    /// 115 source file not found · 116 checksum mismatch · 119 client set-up · 120 cancelled · 121 disk full ·
+    /// 122 local file removed, replaced or changed · 123 remote file changed · 124 paused · 125 target exists or is
+    /// a directory · 126 target locked by another transfer · 127 internal · 128 another size than expected · 129 access not renewed.
     pub fn code(&self) -> u16 {
         match self {
             Self::InvalidParameter { .. } => 102,
@@ -265,6 +265,8 @@ fn storage_path(error: &bytehaul_storage::Error) -> Option<&Path> {
         | Error::Removed { path }
         | Error::BeyondEnd { path, .. }
         | Error::NotDurable { path, .. }
+        | Error::SourceMissing { path }
+        | Error::SourceChanged { path, .. }
         | Error::Io { path, .. } => Some(path),
         _ => None,
     }
@@ -274,7 +276,8 @@ fn storage_code(error: &bytehaul_storage::Error) -> u16 {
     use bytehaul_storage::Error;
     match error {
         Error::DiskFull { .. } => 121,
-        Error::Removed { .. } => 122,
+        Error::SourceMissing { .. } => 115,
+        Error::Removed { .. } | Error::SourceChanged { .. } => 122,
         Error::TargetExists { .. } | Error::TargetIsDirectory { .. } => 125,
         Error::Locked { .. } => 126,
         _ => 105,

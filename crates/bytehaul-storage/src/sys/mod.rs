@@ -15,6 +15,7 @@ pub(crate) use self::imp::{
     FileId, fingerprint, id, is_link_refused, is_lock_table_missing, links, read_at, rename_new,
     sync_directory, write_at,
 };
+pub(crate) use self::space::has_lasting_ids;
 pub(crate) use self::space::{allocate, allocated, free_bytes, free_bytes_of_all, is_in_memory};
 #[cfg(unix)]
 use self::unix as imp;
@@ -31,6 +32,11 @@ pub(crate) fn open_existing(path: &Path) -> io::Result<File> {
 /// Makes a file that must not be there yet.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     imp::without_following(OpenOptions::new().read(true).write(true).create_new(true)).open(path)
+}
+
+/// Opens a file for reading, through links, without waiting for a pipe.
+pub(crate) fn open_source(path: &Path) -> io::Result<File> {
+    imp::without_waiting(OpenOptions::new().read(true)).open(path)
 }
 
 /// Whether somebody holds the lock of the file, as far as it can be opened and the file system has locks.

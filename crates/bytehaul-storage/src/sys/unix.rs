@@ -33,6 +33,11 @@ pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(flags.bits().cast_signed())
 }
 
+pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed())
+}
+
 /// Whether opening failed because the name is a symbolic link.
 pub(crate) fn is_link_refused(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())

@@ -1,4 +1,4 @@
-//! The calls of Unix about the room on a disk, and what lives in memory instead.
+//! The calls of Unix about a file system: its room, whether it lives in memory, and whether it keeps its numbers.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -33,6 +33,22 @@ pub(crate) fn is_in_memory(file: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn is_in_memory(_file: &File) -> bool {
     false
+}
+
+/// Whether a file keeps its inode's number for as long as it exists.
+///
+/// FAT has no such numbers and Linux makes them up anew, as do many file systems in user space.
+#[cfg(target_os = "linux")]
+pub(crate) fn has_lasting_ids(file: &File) -> bool {
+    const FAT: u32 = 0x4d44;
+    const EXFAT: u32 = 0x2011_bab0;
+    const FUSE: u32 = 0x6573_5546;
+    rustix::fs::fstatfs(file).is_ok_and(|stat| !matches!(stat.f_type as u32, FAT | EXFAT | FUSE))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_lasting_ids(_file: &File) -> bool {
+    true
 }
 
 /// Reserves disk for the first `len` bytes and makes the file that long.

@@ -30,6 +30,10 @@ pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
 }
 
+pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
 /// Whether opening failed because the name is a link: here the link itself is opened, and is no regular file.
 pub(crate) fn is_link_refused(_error: &io::Error) -> bool {
     false
@@ -106,6 +110,11 @@ pub(super) mod space {
     /// Bytes of disk that the file takes already.
     pub(crate) fn allocated(metadata: &Metadata) -> u64 {
         metadata.len()
+    }
+
+    /// Whether a file keeps its number for as long as it exists.
+    pub(crate) fn has_lasting_ids(_file: &File) -> bool {
+        true
     }
 
     /// Whether the file lives in memory.

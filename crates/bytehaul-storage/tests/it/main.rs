@@ -15,3 +15,4 @@ mod full_disk;
 mod kill;
 mod properties;
 mod resume;
+mod source;
