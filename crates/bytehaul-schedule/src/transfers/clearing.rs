@@ -34,7 +34,8 @@ impl<K: Eq + Hash + Clone> Clearings<K> {
         self.discards.insert(id, key);
     }
 
-    /// They are gone. `None` when nobody knew of them; else the task that waited for just this, if there is one.
+    /// They are gone. `None` when nobody knew of them; else the task that waited for just this, if there is one. It may
+    /// have been paused or canceled since.
     pub(super) fn end(&mut self, id: TaskId) -> Option<Option<TaskId>> {
         let key = self.discards.remove(&id)?;
         let clearing = self.keys.get_mut(&key)?;
@@ -51,13 +52,6 @@ impl<K: Eq + Hash + Clone> Clearings<K> {
         clearing
             .map(|clearing| clearing.waiting = Some(id))
             .is_some()
-    }
-
-    /// The task that waits for this key does not want to start any more.
-    pub(super) fn forget(&mut self, key: &K) {
-        if let Some(clearing) = self.keys.get_mut(key) {
-            clearing.waiting = None;
-        }
     }
 }
 

@@ -28,7 +28,8 @@ pub use self::state::{Direction, Priority, TaskId, TaskState};
 /// [`discarded`](Self::discarded).
 ///
 /// `K` is what makes two tasks the same: direction, source and target, as the caller understands them. Keys of tasks
-/// that have not ended are unique. A task that has ended is forgotten at once.
+/// that have not ended are unique. A task that has ended is forgotten at once, so the memory is that of the tasks that
+/// have not, and of the actions that were not polled.
 ///
 /// ```
 /// use bytehaul_schedule::transfers::*;
@@ -166,10 +167,8 @@ impl<K: Eq + Hash + Clone> Transfers<K> {
         let task = self.task(id)?;
         match task.stage {
             Stage::Pending(_) => self.unqueue(id),
-            Stage::Transmission(Wish::Run | Wish::Pause | Wish::Restart) => {
-                self.stop(id, Stop::Pause)
-            }
             Stage::Transmission(Wish::Cancel) => return Err(Refused::Canceling(id)),
+            Stage::Transmission(_) => self.stop(id, Stop::Pause),
             Stage::Paused => return Err(task.invalid(id)),
         }
         Ok(())
@@ -264,10 +263,10 @@ impl<K: Eq + Hash + Clone> Transfers<K> {
         match (end, wish) {
             (End::Completed, _) => self.finish(id, TaskState::Complete),
             (End::Canceled, _) | (End::Failed | End::Paused, Wish::Cancel) => {
-                self.finish(id, TaskState::Canceled)
+                self.finish(id, TaskState::Canceled);
             }
             (End::Failed, Wish::Run | Wish::Pause | Wish::Restart) => {
-                self.finish(id, TaskState::Failed)
+                self.finish(id, TaskState::Failed);
             }
             (End::Paused, Wish::Run | Wish::Pause) => self.rest(id),
             (End::Paused, Wish::Restart) => {
@@ -308,10 +307,8 @@ impl<K: Eq + Hash + Clone> Transfers<K> {
         for (id, stage) in live {
             match stage {
                 Stage::Pending(_) => self.unqueue(id),
-                Stage::Transmission(Wish::Run | Wish::Pause | Wish::Restart) => {
-                    self.stop(id, Stop::Pause)
-                }
-                Stage::Transmission(Wish::Cancel) | Stage::Paused => (),
+                Stage::Transmission(_) => self.stop(id, Stop::Pause),
+                Stage::Paused => (),
             }
         }
         Ok(())

@@ -65,11 +65,7 @@ impl<K: Eq + Hash + Clone> Transfers<K> {
         };
         let lane = self.lane(direction);
         lane.pending -= 1;
-        if !lane.withdraw(place)
-            && let Some(task) = self.tasks.get(&id)
-        {
-            self.clearings.forget(&task.key);
-        }
+        lane.withdraw(place);
     }
 
     /// Out of the line, to rest.
@@ -92,7 +88,7 @@ impl<K: Eq + Hash + Clone> Transfers<K> {
         self.outbox.push_back(Action::Start(id));
     }
 
-    /// A running task is asked to end; not asked again for what it was asked before.
+    /// A running task is asked to end; not asked again for what it was asked before, nor for less.
     pub(super) fn stop(&mut self, id: TaskId, stop: Stop) {
         let Some(task) = self.tasks.get_mut(&id) else {
             return;

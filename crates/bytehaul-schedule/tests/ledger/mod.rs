@@ -119,7 +119,7 @@ impl Ledger {
                 return Err(Refused::Canceling(id));
             }
             TaskState::Transmission if task.wishes.last() == Some(&Wish::Pause) => {
-                task.wishes.push(Wish::Resume)
+                task.wishes.push(Wish::Resume);
             }
             TaskState::Paused => self.enter(id, TaskState::Pending),
             state => return Err(Refused::InvalidState { id, state }),
