@@ -16,11 +16,13 @@
 //! # let _ = url;
 //! ```
 
+mod form;
 mod gate;
 mod installed;
 mod place;
 mod tus;
 
+pub use self::form::{FormServer, FormSetup};
 pub use self::gate::{Fault, Gate, Passed};
 pub use self::installed::{client, node, python};
 pub use self::tus::{TusServer, TusSetup};

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+mod form;
 mod gate;
 mod tus;
 
