@@ -11,6 +11,7 @@ use crate::connect::Connector;
 use crate::exchange::{Answer, Failure, Stage, exchange};
 use crate::pool::{Line, Pool};
 use crate::redirect::{Hop, Redirects};
+use crate::request_body::{Feed, Wait};
 use crate::route::{Route, Speak};
 use crate::{
     Body, ClientBuilder, Error, ErrorKind, Framing, HttpVersion, Request, Response, multiplex,
@@ -71,8 +72,9 @@ impl Client {
     /// Sends the request, follows redirects, and returns when the head of the response is there. Every status is an `Ok`.
     ///
     /// A pooled connection that turns out to be closed before it gave a byte is replaced by a new one once, without notice;
-    /// so is an HTTP/2 connection whose server says that it did nothing with the request. `https` is not left for `http`
-    /// unless [allowed](ClientBuilder::danger_follow_https_to_http). No `Referer` and no fragment is ever sent.
+    /// so is an HTTP/2 connection whose server says that it did nothing with the request. [`Request::new`] says how that is for
+    /// methods that are not idempotent, and which redirects are followed with them. `https` is not left for `http` unless
+    /// [allowed](ClientBuilder::danger_follow_https_to_http). No `Referer` and no fragment is ever sent.
     ///
     /// # Errors
     ///
@@ -124,6 +126,7 @@ impl Client {
         let mut speak = pool.narrow(&route, speak);
         let mut line = pool.take(&route, speak, Instant::now());
         let mut tries = 0;
+        let mut wait = hop.wait;
         loop {
             let kept = line.is_some();
             let ready = match line.take() {
@@ -140,17 +143,26 @@ impl Client {
                 connection = if kept { "kept" } else { "new" },
                 "request"
             );
-            let failure = match self.exchange(ready, hop, &route, target.clone()).await? {
+            let failure = match self.exchange(ready, hop, &route, &target, wait).await? {
+                Ok(answer) if wait == Wait::Continue && is_refusal_to_wait(&answer, hop) => {
+                    bytehaul_log::debug!(url = %hop.safe_url, "sent again without an expectation");
+                    wait = Wait::Nothing;
+                    continue;
+                }
                 Ok(answer) => return judged(answer, &route, hop),
                 Err(failure) => failure,
             };
             tries += 1;
+            if !hop.can_be_sent() {
+                return Err(failure.error.with_url(&hop.safe_url));
+            }
             match failure.stage {
                 Stage::WrongVersion if speak == Speak::Either => {
                     pool.remember_only_http1(&route);
                     speak = Speak::Http1;
                 }
-                Stage::Unanswered if kept => {}
+                Stage::Unsent if kept => {}
+                Stage::Unanswered if kept && hop.method.is_idempotent() => {}
                 Stage::Unprocessed if tries == 1 => {}
                 _ => return Err(failure.error.with_url(&hop.safe_url)),
             }
@@ -163,20 +175,28 @@ impl Client {
         line: Line,
         hop: &Hop,
         route: &Route,
-        target: PathAndQuery,
+        target: &PathAndQuery,
+        wait: Wait,
     ) -> Result<Result<Answer, Failure>, Error> {
-        let limit = self.timeouts.read;
-        let user_agent = &self.shared.user_agent;
+        let limit = self.read_timeout(hop);
+        let (target, user_agent) = (target.clone(), &self.shared.user_agent);
+        let mut feed = Feed::new(hop.body.clone(), wait);
+        let settled = feed.settle().await;
+        settled.map_err(|error| error.with_url(&hop.safe_url))?;
         Ok(match line {
             Line::Http1(wire) => {
-                let request = outgoing::http1(hop, target, route, user_agent)?;
+                let request = outgoing::http1(hop, target, route, user_agent, feed, wait)?;
                 exchange(wire, request, limit).await
             }
             Line::Http2(seat) => {
-                let request = outgoing::http2(hop, target, user_agent)?;
-                multiplex::exchange(seat, request, limit).await
+                let request = outgoing::http2(hop, target, user_agent, wait)?;
+                multiplex::exchange(seat, request, feed, limit).await
             }
         })
+    }
+
+    fn read_timeout(&self, hop: &Hop) -> Duration {
+        hop.read_timeout.unwrap_or(self.timeouts.read)
     }
 
     fn response(&self, answer: Answer, url: url::Url, redirects: usize, hop: &Hop) -> Response {
@@ -200,7 +220,7 @@ impl Client {
             source,
             framing,
             reuse,
-            self.timeouts.read,
+            self.read_timeout(hop),
             hop.safe_url.clone(),
             pool,
         );
@@ -214,6 +234,11 @@ impl Client {
             body,
         }
     }
+}
+
+/// Whether the server takes the request only without an expectation (RFC 9110 section 10.1.1), and it can be sent so.
+fn is_refusal_to_wait(answer: &Answer, hop: &Hop) -> bool {
+    answer.head.status == StatusCode::EXPECTATION_FAILED && hop.can_be_sent()
 }
 
 /// The answer, unless it is a proxy's own word on its credentials.

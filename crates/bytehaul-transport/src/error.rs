@@ -57,7 +57,8 @@ pub enum ErrorKind {
     ProxyProtocol,
     /// Name look-up, connection and TLS handshake together took longer than the connect timeout.
     TimeoutConnect,
-    /// The response head did not arrive within the read timeout.
+    /// The response head did not arrive within the read timeout, counted from the last byte of the request that could be sent; or
+    /// no byte of the request could be sent for so long.
     TimeoutHead,
     /// No byte of the body arrived for as long as the read timeout.
     TimeoutBody,
@@ -79,6 +80,8 @@ pub enum ErrorKind {
     InvalidRedirect,
     /// A redirect led from `https` to `http`, which is only followed [where allowed](crate::ClientBuilder::danger_follow_https_to_http).
     InsecureRedirect,
+    /// The body of the request failed, or gave fewer or more bytes than its length. The caller's; the body's own error is the cause.
+    RequestBody,
     /// The runtime went away under the request.
     Canceled,
 }
@@ -124,6 +127,7 @@ impl ErrorKind {
             | Self::RedirectLoop
             | Self::InvalidRedirect
             | Self::InsecureRedirect
+            | Self::RequestBody
             | Self::Canceled => Class::Fatal,
         }
     }

@@ -11,10 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::{Request, response};
+use bytes::BytesMut;
+use http::{Request, StatusCode, response};
 use http_body::{Body as _, Frame};
-use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use crate::body::{Direct, Framed, Source};
 use crate::error::{Error, ErrorKind};
 use crate::framing::{Framing, Reuse, foreign_coding};
+use crate::request_body::{Feed, Outlet};
 use crate::stall::Stall;
 use crate::tls;
 use crate::wire::Wire;
@@ -45,7 +45,9 @@ pub(crate) struct Failure {
 /// How far an exchange had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The connection was closed or lost before a byte of a response, or before the request was sent at all.
+    /// The connection was closed or lost before a byte of the request was sent.
+    Unsent,
+    /// The connection was closed or lost before a byte of a response.
     Unanswered,
     /// The server says that it did nothing with the request (RFC 9113 section 8.7).
     Unprocessed,
@@ -64,86 +66,172 @@ impl Failure {
     }
 }
 
-pub(crate) type Outgoing = Empty<Bytes>;
-pub(crate) type Link = Connection<TokioIo<Wire>, Outgoing>;
-pub(crate) type Sender = SendRequest<Outgoing>;
+pub(crate) type Link = Connection<TokioIo<Wire>, Feed>;
+pub(crate) type Sender = SendRequest<Feed>;
 
-/// Writes the request and waits for the head, at most for the limit.
+/// Writes the request and waits for the head. The limit is for each wait in which nothing moves.
 pub(crate) async fn exchange(
     mut wire: Wire,
-    mut request: Request<Outgoing>,
+    mut request: Request<Feed>,
     limit: Duration,
 ) -> Result<Answer, Failure> {
-    wire.begin();
-    let interim = count_interim(&mut request);
+    let outlet = request.body().outlet();
+    wire.begin(outlet.clone());
+    let interim = heed_interim(&mut request, outlet.clone());
     let handshake = http1::Builder::new()
         .max_header_size(MAX_HEAD)
         .handshake(TokioIo::new(wire))
         .await;
     let (mut sender, mut link) = handshake.map_err(|error| Failure::underway(head_error(error)))?;
     let started = Instant::now();
-    let (outcome, ended) = wait_for_head(&mut sender, &mut link, request, limit, &interim).await;
-    match outcome {
-        Ok(response) => answer(response, started.elapsed(), sender, link, ended),
-        Err(error) => {
+    let mut ended = false;
+    let waiting = Waiting {
+        link: &mut link,
+        ended: &mut ended,
+        outlet: outlet.as_deref(),
+        interim: &interim,
+        limit,
+    };
+    match waiting.for_head(&mut sender, request).await {
+        Ok(response) => {
+            let latency = started.elapsed();
+            let mut answer = answer(response, latency, sender, link, ended)?;
+            if let Some(outlet) = outlet.filter(|outlet| !outlet.is_out()) {
+                // The server knows no more than we do where in the message the next one would begin.
+                outlet.stop();
+                answer.reuse = Reuse::Never;
+            }
+            Ok(answer)
+        }
+        Err((error, given_back)) => {
             let received = link.into_parts().io.into_inner().received();
-            let unanswered =
-                error.kind() == ErrorKind::Reset && (received == 0 || was_never_sent(&error));
-            let stage = if unanswered {
-                Stage::Unanswered
-            } else {
-                Stage::Underway
+            let stage = match error.kind() {
+                ErrorKind::Reset if given_back => Stage::Unsent,
+                ErrorKind::Reset if received == 0 => Stage::Unanswered,
+                _ => Stage::Underway,
             };
             Err(Failure { error, stage })
         }
     }
 }
 
-/// Drives the connection until the response is there; also tells whether the connection has come to its end by then.
-async fn wait_for_head(
-    sender: &mut Sender,
-    link: &mut Link,
-    request: Request<Outgoing>,
+/// An exchange of which no usable head has come.
+struct Waiting<'a> {
+    link: &'a mut Link,
+    /// The connection has come to its end.
+    ended: &'a mut bool,
+    outlet: Option<&'a Outlet>,
+    interim: &'a AtomicUsize,
     limit: Duration,
-    interim: &AtomicUsize,
-) -> (Result<http::Response<Incoming>, Error>, bool) {
-    let mut response = pin!(sender.send_request(request));
-    let mut stall = Stall::new(limit);
-    let mut ended = false;
-    let outcome = std::future::poll_fn(|cx| {
-        if !ended {
-            ended = link.poll_without_shutdown(cx).is_ready();
-        }
-        if let Poll::Ready(response) = response.as_mut().poll(cx) {
-            return Poll::Ready(response.map_err(head_error));
-        }
-        if ended {
-            return Poll::Ready(Err(Error::new(
-                ErrorKind::Reset,
-                "connection ended before a response",
-            )));
-        }
-        if interim.load(Ordering::Relaxed) > MAX_INTERIM {
-            return Poll::Ready(Err(Error::new(
-                ErrorKind::Protocol,
-                "informational responses without end",
-            )));
-        }
-        stall.poll_expired(cx).map(|()| {
-            let what = format!("no response within {limit:?}");
-            Err(Error::new(ErrorKind::TimeoutHead, what))
-        })
-    })
-    .await;
-    (outcome, ended)
 }
 
-/// Counts the informational responses (1xx) that hyper passes over.
-fn count_interim(request: &mut Request<Outgoing>) -> Arc<AtomicUsize> {
+impl Waiting<'_> {
+    /// Drives the connection until the response is there and may be told. An error comes with whether hyper gave the request
+    /// back, of which it had not begun to write a byte then.
+    async fn for_head(
+        mut self,
+        sender: &mut Sender,
+        request: Request<Feed>,
+    ) -> Result<http::Response<Incoming>, (Error, bool)> {
+        let mut asking = pin!(sender.try_send_request(request));
+        let mut stall = Stall::new(self.limit);
+        let (mut early, mut written) = (None, 0);
+        std::future::poll_fn(|cx| {
+            if !*self.ended {
+                *self.ended = self.link.poll_without_shutdown(cx).is_ready();
+            }
+            if early.is_none()
+                && let Poll::Ready(response) = asking.as_mut().poll(cx)
+            {
+                match response {
+                    Ok(response) if self.may_be_told(response.status()) => {
+                        return Poll::Ready(Ok(response));
+                    }
+                    Ok(response) => early = Some(response),
+                    Err(mut failed) => {
+                        let given_back = failed.take_message().is_some();
+                        let error = self.failure(|| head_error(failed.into_error()));
+                        return Poll::Ready(Err((error, given_back)));
+                    }
+                }
+            }
+            if let Some(response) = early.take_if(|response| self.may_be_told(response.status())) {
+                return Poll::Ready(Ok(response));
+            }
+            if let Some(error) = self.trouble(early.is_some()) {
+                return Poll::Ready(Err((error, false)));
+            }
+            if let Some(outlet) = self.outlet
+                && (outlet.is_idle() || outlet.written() != written)
+            {
+                written = outlet.written();
+                stall.progress();
+            }
+            stall
+                .poll_expired(cx)
+                .map(|()| Err((self.timeout(early.is_some()), false)))
+        })
+        .await
+    }
+
+    /// A success that comes before the end of the body is kept until the body is out. What the server says of a part of it
+    /// would be taken for the whole otherwise. A body that waits for its go-ahead is one that the server did not want.
+    fn may_be_told(&self, status: StatusCode) -> bool {
+        !status.is_success()
+            || self
+                .outlet
+                .is_none_or(|outlet| outlet.is_out() || outlet.is_held())
+    }
+
+    /// What has gone wrong by now.
+    fn trouble(&mut self, answered: bool) -> Option<Error> {
+        if let Some(error) = self.outlet.and_then(Outlet::take_failure) {
+            return Some(error);
+        }
+        if *self.ended {
+            let what = match answered {
+                true => "connection ended before the request body, after an early answer",
+                false => "connection ended before a response",
+            };
+            return Some(Error::new(ErrorKind::Reset, what));
+        }
+        (self.interim.load(Ordering::Relaxed) > MAX_INTERIM).then(|| {
+            let what = "informational responses without end";
+            Error::new(ErrorKind::Protocol, what)
+        })
+    }
+
+    fn timeout(&self, answered: bool) -> Error {
+        let limit = self.limit;
+        let out = self.outlet.is_none_or(Outlet::is_out);
+        let what = match answered {
+            _ if out => format!("no response within {limit:?}"),
+            true => {
+                format!("server answered early and took nothing more of the body for {limit:?}")
+            }
+            false => format!("server took nothing of the request body for {limit:?}"),
+        };
+        Error::new(ErrorKind::TimeoutHead, what)
+    }
+
+    /// The body's own failure, where that is what hyper complains about.
+    fn failure(&self, or: impl FnOnce() -> Error) -> Error {
+        let failed = self.outlet.and_then(Outlet::take_failure);
+        failed.unwrap_or_else(or)
+    }
+}
+
+/// Counts the informational responses (1xx) that hyper passes over, and lets the body go on a 100.
+fn heed_interim(request: &mut Request<Feed>, outlet: Option<Arc<Outlet>>) -> Arc<AtomicUsize> {
     let counter = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&counter);
-    hyper::ext::on_informational(request, move |_| {
+    hyper::ext::on_informational(request, move |response| {
         counted.fetch_add(1, Ordering::Relaxed);
+        if response.status() == StatusCode::CONTINUE
+            && let Some(outlet) = &outlet
+        {
+            outlet.open();
+        }
     });
     counter
 }
@@ -205,13 +293,6 @@ fn take_apart(mut incoming: Incoming, link: Link, length: u64) -> Direct {
         length,
         failed,
     )
-}
-
-/// hyper gives a request back that it had not begun to write when it found the connection closed.
-fn was_never_sent(error: &Error) -> bool {
-    let cause =
-        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
-    cause.is_some_and(hyper::Error::is_canceled)
 }
 
 /// What an error before the head means.

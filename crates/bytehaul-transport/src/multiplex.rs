@@ -11,6 +11,7 @@ mod frames;
 mod half;
 mod lane;
 mod outgoing;
+mod pump;
 mod shared;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ::h2::SendStream;
 use ::h2::client::{Builder, ResponseFuture, SendRequest};
 use bytes::Bytes;
 use http::Request;
@@ -29,6 +31,7 @@ use self::half::Half;
 pub(crate) use self::lane::Lane;
 use self::shared::Shared;
 use crate::error::Error;
+use crate::request_body::Outlet;
 use crate::stream::Stream;
 
 /// An HTTP/2 connection. When the last who holds it lets go, its task is ended and the connection closed.
@@ -73,6 +76,7 @@ impl Link {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(MAX_FRAME)
             .max_header_list_size(MAX_HEADERS)
+            .max_send_buffer_size(MAX_UNSENT)
             .enable_push(false)
             .handshake(Half::new(Arc::clone(&shared)))
             .await;
@@ -88,16 +92,17 @@ impl Link {
         }))
     }
 
-    /// Sends a request without a body. `sender` is ready.
+    /// Sends the head of a request, and nothing else where there is no way out for a body. `sender` is ready.
     fn send(
         &self,
         sender: &mut SendRequest<Bytes>,
         request: Request<()>,
-    ) -> Result<(ResponseFuture, Lane), ::h2::Error> {
+        outlet: Option<Arc<Outlet>>,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, Lane), ::h2::Error> {
         let _turn = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
-        let (response, _body) = sender.send_request(request, true)?;
-        let lane = self.shared.open(response.stream_id().as_u32());
-        Ok((response, lane))
+        let (response, body) = sender.send_request(request, outlet.is_none())?;
+        let lane = self.shared.open(response.stream_id().as_u32(), outlet);
+        Ok((response, body, lane))
     }
 
     /// Requests that are under way.
@@ -157,6 +162,9 @@ const STREAM_WINDOW: u32 = 8 << 20;
 
 /// The same for a connection, of which more is never held, whatever its streams do. Two stalled streams fill it.
 const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// Bytes of a request body that wait to be sent, for each stream.
+const MAX_UNSENT: usize = 512 << 10;
 
 /// Payload of one frame. Those of bodies are read as they come, but others are held whole.
 const MAX_FRAME: u32 = 64 << 10;

@@ -2,12 +2,11 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
-use http::{Request, Version};
-use http_body_util::Empty;
+use http::{Method, Request, Version};
 use url::Position;
 
-use crate::exchange::Outgoing;
 use crate::redirect::Hop;
+use crate::request_body::{Feed, RequestBody, Wait};
 use crate::route::Route;
 use crate::{Error, ErrorKind};
 
@@ -24,8 +23,10 @@ pub(crate) fn http1(
     target: PathAndQuery,
     route: &Route,
     user_agent: &HeaderValue,
-) -> Result<Request<Outgoing>, Error> {
-    let mut request = Request::new(Empty::new());
+    feed: Feed,
+    wait: Wait,
+) -> Result<Request<Feed>, Error> {
+    let mut request = Request::new(feed);
     *request.method_mut() = hop.method.clone();
     let host = host(hop)?;
     *request.uri_mut() = match route {
@@ -34,7 +35,18 @@ pub(crate) fn http1(
     };
     let fields = request.headers_mut();
     fields.insert(header::HOST, host);
-    add_fields(fields, hop, user_agent);
+    add_fields(fields, hop, user_agent, wait);
+    if hop
+        .body
+        .as_ref()
+        .is_some_and(|body| body.length().is_none())
+    {
+        // hyper sends no body with a `GET` unless it is told to.
+        fields.insert(
+            header::TRANSFER_ENCODING,
+            HeaderValue::from_static("chunked"),
+        );
+    }
     if let Route::Forward(proxy) = route
         && let Some(credentials) = proxy.authorization()
     {
@@ -48,12 +60,13 @@ pub(crate) fn http2(
     hop: &Hop,
     target: PathAndQuery,
     user_agent: &HeaderValue,
+    wait: Wait,
 ) -> Result<Request<()>, Error> {
     let mut request = Request::new(());
     *request.method_mut() = hop.method.clone();
     *request.version_mut() = Version::HTTP_2;
     let fields = request.headers_mut();
-    add_fields(fields, hop, user_agent);
+    add_fields(fields, hop, user_agent, wait);
     let host = match fields.remove(header::HOST) {
         Some(own) => own,
         None => host(hop)?,
@@ -71,7 +84,7 @@ fn absolute(hop: &Hop, authority: &[u8], target: PathAndQuery) -> Result<Uri, Er
     uri.map_err(|error| unfit(hop).with_source(error))
 }
 
-fn add_fields(fields: &mut HeaderMap, hop: &Hop, user_agent: &HeaderValue) {
+fn add_fields(fields: &mut HeaderMap, hop: &Hop, user_agent: &HeaderValue, wait: Wait) {
     fields.insert(header::USER_AGENT, user_agent.clone());
     fields.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     for name in hop.headers.keys() {
@@ -84,6 +97,21 @@ fn add_fields(fields: &mut HeaderMap, hop: &Hop, user_agent: &HeaderValue) {
     );
     if let Some(range) = hop.range.field() {
         fields.insert(header::RANGE, range);
+    }
+    if let Some(length) = content_length(&hop.method, hop.body.as_ref()) {
+        fields.insert(header::CONTENT_LENGTH, length.into());
+    }
+    if wait == Wait::Continue {
+        fields.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+    }
+}
+
+/// What is said of the body's length. Methods that have a use for a body say so when there is none (RFC 9110 section 8.6).
+fn content_length(method: &Method, body: Option<&RequestBody>) -> Option<u64> {
+    match body {
+        Some(body) => body.length(),
+        None if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => Some(0),
+        None => None,
     }
 }
 

@@ -1,13 +1,15 @@
 //! Where a redirect leads, and what may be taken along (RFC 9110 section 15.4).
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, percent_encode};
 use url::Url;
 
-use crate::{Error, ErrorKind, HttpVersion, Origin, Request, RequestRange, SafeUrl};
+use crate::request_body::Wait;
+use crate::{Error, ErrorKind, HttpVersion, Origin, Request, RequestBody, RequestRange, SafeUrl};
 
 /// Which redirects are followed.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,9 @@ pub(crate) struct Hop {
     pub(crate) version: Option<HttpVersion>,
     /// The caller's headers, as long as the origin is the one they were given for.
     pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<RequestBody>,
+    pub(crate) wait: Wait,
+    pub(crate) read_timeout: Option<Duration>,
     pub(crate) redirects: usize,
     /// Each URL that was asked, and whether the caller's headers were sent to it.
     seen: HashSet<(Url, Carried)>,
@@ -57,12 +62,23 @@ impl Hop {
             range: request.range,
             version: request.version,
             headers: request.headers,
+            wait: match request.body.as_ref().map(RequestBody::length) {
+                None | Some(Some(0)) => Wait::Nothing,
+                Some(_) => request.wait,
+            },
+            body: request.body,
+            read_timeout: request.read_timeout,
             redirects: 0,
             seen: HashSet::new(),
         })
     }
 
-    /// Moves on to where the response points. `false`: it is no redirect.
+    /// Whether the request can be sent, be it for the first time or again.
+    pub(crate) fn can_be_sent(&self) -> bool {
+        self.body.as_ref().is_none_or(RequestBody::can_open)
+    }
+
+    /// Moves on to where the response points. `false`: it is no redirect, or none that such a request follows.
     ///
     /// # Errors
     ///
@@ -76,6 +92,9 @@ impl Hop {
         let Some(location) = location(status, headers) else {
             return Ok(false);
         };
+        if !self.keeps_its_meaning(status) {
+            return Ok(false);
+        }
         if self.redirects >= allowed.max {
             return Err(self.error(
                 ErrorKind::TooManyRedirects,
@@ -90,6 +109,9 @@ impl Hop {
             )
             .with_source(error)
         })?;
+        if origin != self.origin && self.body.is_some() {
+            return Ok(false);
+        }
         if self.url.scheme() == "https" && next.scheme() != "https" {
             match allowed.downgrade {
                 Downgrade::Refuse => {
@@ -113,6 +135,13 @@ impl Hop {
         self.url = next;
         self.origin = origin;
         Ok(true)
+    }
+
+    /// Whether a redirect of this status asks for the same request elsewhere, and one that can be sent again. Some clients
+    /// make a `GET` of others, which uploads nothing.
+    fn keeps_its_meaning(&self, status: StatusCode) -> bool {
+        let plain = matches!(self.method, Method::GET | Method::HEAD) && self.body.is_none();
+        plain || (matches!(status.as_u16(), 307 | 308) && self.can_be_sent())
     }
 
     /// User name and password of a `Location` are the server's choice and no credentials of the caller: not sent.
@@ -151,7 +180,7 @@ impl Hop {
     }
 }
 
-/// The target of a redirect that can be followed with a `GET` or `HEAD`: all of them keep such a method.
+/// The target of a redirect. All of them keep a `GET` or `HEAD`.
 fn location(status: StatusCode, headers: &HeaderMap) -> Option<&HeaderValue> {
     match status.as_u16() {
         301 | 302 | 303 | 307 | 308 => headers.get(http::header::LOCATION),

@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
-use crate::{Error, ErrorKind, HttpVersion, SafeUrl};
+use crate::request_body::Wait;
+use crate::{Error, ErrorKind, HttpVersion, RequestBody, SafeUrl};
 
-/// A request: a URL, the range wanted of it, and the caller's own headers.
+/// A request: a method and a URL, the range wanted of it, the caller's own headers, and a body.
 ///
 /// ```
 /// use bytehaul_transport::{Request, RequestRange, Url};
@@ -25,6 +27,9 @@ pub struct Request {
     pub(crate) range: RequestRange,
     pub(crate) headers: HeaderMap,
     pub(crate) version: Option<HttpVersion>,
+    pub(crate) body: Option<RequestBody>,
+    pub(crate) wait: Wait,
+    pub(crate) read_timeout: Option<Duration>,
 }
 
 /// The part of an object that is asked for: the `Range` field of a request (RFC 9110 section 14.2).
@@ -40,23 +45,65 @@ pub enum RequestRange {
 }
 
 impl Request {
-    /// A `GET` of the URL. User name and password in the URL become an `Authorization: Basic` field for its origin.
-    pub fn get(url: Url) -> Self {
+    /// A request with any method but `CONNECT`. User name and password in the URL become an `Authorization: Basic` field for
+    /// its origin.
+    ///
+    /// A connection that is found closed is replaced once, and a refused HTTP/2 request sent once more, only as far as that is
+    /// safe: with methods that are not idempotent (`POST`, `PATCH`; RFC 9110 section 9.2.2) only when nothing of the request can
+    /// have been processed, and in any case only when the [body](Self::body) can be opened again.
+    ///
+    /// Redirects of other requests than a `GET` or `HEAD` without a body: 307 and 308 are followed with method and body, 301, 302
+    /// and 303 are responses like others. So are 307 and 308 when the body cannot be opened again, or would go to another
+    /// origin: a body that was given for one origin is not sent to another.
+    pub fn new(method: Method, url: Url) -> Self {
         Self {
-            method: Method::GET,
+            method,
             url,
             range: RequestRange::Whole,
             headers: HeaderMap::new(),
             version: None,
+            body: None,
+            wait: Wait::Nothing,
+            read_timeout: None,
         }
     }
 
-    /// A `HEAD` of the URL.
+    /// A `GET` of the URL, see [`new`](Self::new).
+    pub fn get(url: Url) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    /// A `HEAD` of the URL, see [`new`](Self::new).
     pub fn head(url: Url) -> Self {
-        Self {
-            method: Method::HEAD,
-            ..Self::get(url)
-        }
+        Self::new(Method::HEAD, url)
+    }
+
+    /// The body. Default: none, for which `POST`, `PUT` and `PATCH` say `Content-Length: 0` (RFC 9110 section 8.6).
+    ///
+    /// An error or a redirect (300 and up) that comes while the body is being sent is returned at once, and the rest of the
+    /// body not sent; its connection is not used again. A success (2xx) that comes early is returned when the whole body is out:
+    /// before that it would say more than the server can know.
+    #[must_use]
+    pub fn body(mut self, body: RequestBody) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// Sends `Expect: 100-continue` (RFC 9110 section 10.1.1): the body waits for the server's 100, or for one second. When a
+    /// final answer comes before that, nothing of the body is sent, and the answer returned whatever it is; but a 417 makes
+    /// the request be sent once more without this. Without a body, or with an empty one, this does nothing.
+    #[must_use]
+    pub fn expect_continue(mut self) -> Self {
+        self.wait = Wait::Continue;
+        self
+    }
+
+    /// The read timeout for this request, in place of the client's
+    /// [`read_timeout`](crate::ClientBuilder::read_timeout).
+    #[must_use]
+    pub fn read_timeout(mut self, limit: Duration) -> Self {
+        self.read_timeout = Some(limit);
+        self
     }
 
     /// The range to ask for. Default: the whole object.
@@ -131,6 +178,12 @@ impl Request {
                 Error::new(ErrorKind::Configuration, what).with_url(&SafeUrl::from(&self.url))
             );
         }
+        if self.method == Method::CONNECT {
+            return Err(
+                Error::new(ErrorKind::Configuration, "CONNECT is for proxies alone")
+                    .with_url(&SafeUrl::from(&self.url)),
+            );
+        }
         if let Some(name) = self.headers.keys().find(|name| RESERVED.contains(name)) {
             let what = format!("header `{name}` is set by the client");
             return Err(
@@ -165,6 +218,7 @@ impl fmt::Debug for Request {
             .field("url", &SafeUrl::from(&self.url))
             .field("range", &self.range)
             .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &self.body)
             .finish()
     }
 }

@@ -21,7 +21,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// The status. Never 1xx; a redirect only where it has no `Location`.
+    /// The status. Never 1xx; a redirect only where it has no `Location`, or is none that the request
+    /// [follows](crate::Request::new).
     pub fn status(&self) -> StatusCode {
         self.status
     }

@@ -71,13 +71,31 @@ impl AsyncRead for Stream {
     }
 }
 
+/// A peer that no longer listens may have said why: what it sent before is still to be read, and after that comes the end or
+/// the reset, which is the same news. So a write that finds nobody there is one that goes on for ever.
+fn unless_gone<T>(polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    match &polled {
+        Poll::Ready(Err(error)) if is_gone(error.kind()) => Poll::Pending,
+        _ => polled,
+    }
+}
+
+fn is_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+    )
+}
+
+/// A write to a peer that is gone stays pending: whoever writes reads too, and learns it there.
 impl AsyncWrite for Stream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        each!(&mut *self, io => Pin::new(io).poll_write(cx, buf))
+        unless_gone(each!(&mut *self, io => Pin::new(io).poll_write(cx, buf)))
     }
 
     fn poll_write_vectored(
@@ -85,7 +103,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        each!(&mut *self, io => Pin::new(io).poll_write_vectored(cx, bufs))
+        unless_gone(each!(&mut *self, io => Pin::new(io).poll_write_vectored(cx, bufs)))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -93,7 +111,7 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(&mut *self, io => Pin::new(io).poll_flush(cx))
+        unless_gone(each!(&mut *self, io => Pin::new(io).poll_flush(cx)))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,20 +1,24 @@
 //! One HTTP/1.1 connection on one route: the bytes that came over it, and whether it is still good.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::request_body::Outlet;
 use crate::route::Route;
 use crate::stream::Stream;
 
-/// A connected stream that knows its route and counts what it has received in the present exchange.
-#[derive(Debug)]
+/// A connected stream that knows its route, counts what it has received in the present exchange, and tells of what it has sent
+/// where there is a body.
 pub(crate) struct Wire {
     stream: Stream,
     route: Route,
     received: u64,
+    outlet: Option<Arc<Outlet>>,
 }
 
 impl Wire {
@@ -23,6 +27,7 @@ impl Wire {
             stream,
             route,
             received: 0,
+            outlet: None,
         }
     }
 
@@ -30,9 +35,10 @@ impl Wire {
         &self.route
     }
 
-    /// Starts an exchange: nothing received yet.
-    pub(crate) fn begin(&mut self) {
+    /// Starts an exchange: nothing received yet. `outlet` is that of the request's body.
+    pub(crate) fn begin(&mut self, outlet: Option<Arc<Outlet>>) {
         self.received = 0;
+        self.outlet = outlet;
     }
 
     /// Bytes received since [`begin`](Self::begin).
@@ -43,6 +49,12 @@ impl Wire {
     /// Whether an idle connection is still open and silent. What arrives without being asked for makes it useless.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.stream.is_quiet()
+    }
+
+    fn wrote(&self, written: &io::Result<usize>) {
+        if let (Some(outlet), Ok(written)) = (&self.outlet, written) {
+            outlet.wrote(*written as u64);
+        }
     }
 }
 
@@ -65,7 +77,9 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf));
+        self.wrote(&written);
+        Poll::Ready(written)
     }
 
     fn poll_write_vectored(
@@ -73,18 +87,35 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bufs));
+        self.wrote(&written);
+        Poll::Ready(written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
 
+    /// hyper flushes when it has written all that it was given.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if let Some(outlet) = &self.outlet {
+            outlet.flushed();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("stream", &self.stream)
+            .field("route", &self.route)
+            .field("received", &self.received)
+            .finish_non_exhaustive()
     }
 }

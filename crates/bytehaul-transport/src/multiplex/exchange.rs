@@ -15,36 +15,28 @@ use http::{Method, Request, StatusCode, response};
 use tokio::time::Instant;
 
 use super::lane::Lane;
+use super::pump::{Pump, Pumped};
 use super::shared::Got;
 use super::{Link, Seat};
 use crate::body::Source;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::exchange::{Answer, Failure, Stage};
 use crate::framing::{Framing, Reuse};
+use crate::request_body::{Feed, Outlet};
 use crate::stall::Stall;
 use crate::tls;
 
-/// Sends the request and waits for the head, at most for the limit. Dropping the future resets the stream alone.
+/// Sends the request and waits for the head. The limit is for each wait in which nothing moves. Dropping the future resets the
+/// stream alone.
 pub(crate) async fn exchange(
     seat: Seat,
     request: Request<()>,
+    feed: Feed,
     limit: Duration,
 ) -> Result<Answer, Failure> {
     let method = request.method().clone();
     let started = Instant::now();
-    let mut asking = pin!(ask(Arc::clone(&seat.link), request));
-    let mut stall = Stall::new(limit);
-    let outcome = poll_fn(|cx| {
-        if let Poll::Ready(outcome) = asking.as_mut().poll(cx) {
-            return Poll::Ready(outcome);
-        }
-        stall.poll_expired(cx).map(|()| {
-            let what = format!("no response within {limit:?}");
-            Err(Failure::underway(Error::new(ErrorKind::TimeoutHead, what)))
-        })
-    })
-    .await;
-    match outcome {
+    match ask(Arc::clone(&seat.link), request, feed, limit).await {
         Ok((response, mut lane)) => {
             let (head, stream) = response.into_parts();
             let framing = framing(&method, &head, &stream).map_err(Failure::underway)?;
@@ -58,8 +50,11 @@ pub(crate) async fn exchange(
             })
         }
         Err(failure) => {
-            // The stream may be at fault or the connection: only a new one is sure not to share the fault.
-            seat.retire();
+            // The stream may be at fault or the connection: only a new one is sure not to share the fault. A body that fails is
+            // neither's.
+            if failure.error.kind() != ErrorKind::RequestBody {
+                seat.retire();
+            }
             Err(failure)
         }
     }
@@ -68,11 +63,53 @@ pub(crate) async fn exchange(
 async fn ask(
     link: Arc<Link>,
     request: Request<()>,
+    feed: Feed,
+    limit: Duration,
 ) -> Result<(http::Response<RecvStream>, Lane), Failure> {
-    let mut sender = link.sender.clone().ready().await.map_err(head_failure)?;
-    let (mut response, lane) = link.send(&mut sender, request).map_err(head_failure)?;
-    let mut interim = 0;
-    let response = poll_fn(|cx| poll_head(&mut response, &mut interim, cx)).await?;
+    let mut stall = Stall::new(limit);
+    let mut ready = pin!(link.sender.clone().ready());
+    let mut sender = poll_fn(|cx| match ready.as_mut().poll(cx) {
+        Poll::Ready(sender) => Poll::Ready(sender.map_err(unsent)),
+        Poll::Pending => stall.poll_expired(cx).map(|()| Err(timeout(limit))),
+    })
+    .await?;
+    stall.progress();
+    let outlet = feed.outlet();
+    let sent = link.send(&mut sender, request, outlet.clone());
+    let (response, stream, mut lane) = sent.map_err(unsent)?;
+    let mut asked = Asked {
+        response,
+        early: None,
+        interim: 0,
+        pump: outlet.is_some().then(|| Pump::new(feed, stream)),
+        unwanted: None,
+        outlet,
+    };
+    let mut written = 0;
+    let response = poll_fn(|cx| {
+        if let Poll::Ready(outcome) = asked.poll(cx) {
+            return Poll::Ready(outcome);
+        }
+        if let Some(outlet) = &asked.outlet
+            && (outlet.is_idle() || outlet.written() != written)
+        {
+            written = outlet.written();
+            stall.progress();
+        }
+        // What was written since is seen only now: nobody is woken for it.
+        match stall.poll_expired(cx) {
+            Poll::Ready(()) if asked.written() != written => {
+                written = asked.written();
+                stall.progress();
+                stall.poll_expired(cx).map(|()| Err(timeout(limit)))
+            }
+            polled => polled.map(|()| Err(timeout(limit))),
+        }
+    })
+    .await?;
+    if let Some(pump) = asked.pump.take() {
+        lane.keep_unsent(pump.into_stream());
+    }
     let size: usize = response
         .headers()
         .iter()
@@ -85,21 +122,114 @@ async fn ask(
     Ok((response, lane))
 }
 
-fn poll_head(
-    response: &mut ResponseFuture,
-    interim: &mut usize,
-    cx: &mut Context<'_>,
-) -> Poll<Result<http::Response<RecvStream>, Failure>> {
-    while let Poll::Ready(Some(Ok(_informational))) = response.poll_informational(cx) {
-        *interim += 1;
-        if *interim > crate::exchange::MAX_INTERIM {
-            return Poll::Ready(Err(Failure::underway(Error::new(
-                ErrorKind::Protocol,
-                "informational responses without end",
-            ))));
+/// A request whose head was sent.
+struct Asked {
+    response: ResponseFuture,
+    /// An answer that came before it may be told.
+    early: Option<http::Response<RecvStream>>,
+    interim: usize,
+    /// The body, as long as it is not in h2's hands.
+    pump: Option<Pump>,
+    /// The peer has ended the stream before the body, for this reason where it gave one.
+    unwanted: Option<Option<Reason>>,
+    outlet: Option<Arc<Outlet>>,
+}
+
+impl Asked {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<RecvStream>, Failure>> {
+        if self.early.is_none()
+            && let Poll::Ready(response) = self.poll_head(cx)
+        {
+            self.early = Some(response.map_err(|failure| self.blame(failure))?);
+        }
+        if let Some(response) = self
+            .early
+            .take_if(|head| may_be_told(head, &self.outlet, cx))
+        {
+            return Poll::Ready(Ok(response));
+        }
+        if let Some(reason) = self.unwanted
+            && let Some(response) = self.early.take()
+        {
+            return Poll::Ready(match reason {
+                // The server has all that it needs (RFC 9113 section 8.1).
+                Some(Reason::NO_ERROR) => Ok(response),
+                _ => {
+                    let what = "stream ended before the request body, after an early answer";
+                    Err(Failure::underway(Error::new(ErrorKind::Reset, what)))
+                }
+            });
+        }
+        let Some(pump) = &mut self.pump else {
+            return Poll::Pending;
+        };
+        let pumped = ready!(pump.poll(cx));
+        match pumped {
+            Pumped::Whole => self.pump = None,
+            Pumped::Failed => {
+                let error = self.outlet.as_deref().and_then(Outlet::take_failure);
+                let error = error
+                    .unwrap_or_else(|| Error::new(ErrorKind::RequestBody, "request body failed"));
+                return Poll::Ready(Err(Failure::underway(error)));
+            }
+            Pumped::Unwanted(reason) => {
+                self.pump = None;
+                self.unwanted = Some(reason);
+                return self.poll(cx);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<http::Response<RecvStream>, Failure>> {
+        while let Poll::Ready(Some(Ok(informational))) = self.response.poll_informational(cx) {
+            self.interim += 1;
+            if self.interim > crate::exchange::MAX_INTERIM {
+                return Poll::Ready(Err(Failure::underway(Error::new(
+                    ErrorKind::Protocol,
+                    "informational responses without end",
+                ))));
+            }
+            if informational.status() == StatusCode::CONTINUE
+                && let Some(outlet) = &self.outlet
+            {
+                outlet.open();
+            }
+        }
+        pin!(&mut self.response).poll(cx).map_err(head_failure)
+    }
+
+    fn written(&self) -> u64 {
+        self.outlet.as_ref().map_or(0, |outlet| outlet.written())
+    }
+
+    /// The body's own failure, where there is one.
+    fn blame(&self, failure: Failure) -> Failure {
+        match self.outlet.as_deref().and_then(Outlet::take_failure) {
+            Some(error) => Failure::underway(error),
+            None => failure,
         }
     }
-    pin!(response).poll(cx).map_err(head_failure)
+}
+
+/// As for HTTP/1.1: a success is told when the body is out, or was not wanted.
+fn may_be_told(
+    head: &http::Response<RecvStream>,
+    outlet: &Option<Arc<Outlet>>,
+    cx: &Context<'_>,
+) -> bool {
+    let Some(outlet) = outlet else {
+        return true;
+    };
+    !head.status().is_success() || outlet.is_held() || outlet.is_out_or_wakes(cx.waker())
+}
+
+fn timeout(limit: Duration) -> Failure {
+    let what = format!("no response within {limit:?}");
+    Failure::underway(Error::new(ErrorKind::TimeoutHead, what))
 }
 
 /// How the end of the body is told: by its length, or by the end of its stream.
@@ -244,6 +374,18 @@ fn head_failure(error: ::h2::Error) -> Failure {
     Failure {
         error: classify(error, "before a response"),
         stage,
+    }
+}
+
+/// The same for an error before any of the request was sent.
+fn unsent(error: ::h2::Error) -> Failure {
+    let failure = head_failure(error);
+    match failure.stage {
+        Stage::Unanswered => Failure {
+            stage: Stage::Unsent,
+            ..failure
+        },
+        Stage::Unsent | Stage::Unprocessed | Stage::WrongVersion | Stage::Underway => failure,
     }
 }
 

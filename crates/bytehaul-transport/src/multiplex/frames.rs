@@ -7,12 +7,15 @@
 use std::collections::HashMap;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
+use super::outgoing::Sent;
 use super::{CONNECTION_WINDOW, MAX_FRAME, STREAM_WINDOW};
+use crate::request_body::Outlet;
 
 /// The receiving side of a connection, and the window updates that answer it.
 pub(super) struct Frames<S> {
@@ -38,6 +41,10 @@ pub(super) struct Inbox {
     /// A head has come, without which there can be no body.
     headed: bool,
     window: Window,
+    /// Of the request's body.
+    outlet: Option<Arc<Outlet>>,
+    /// The end came before the request's, and h2 was not told of it: it would forget the rest of the request.
+    untold: bool,
 }
 
 /// What comes next on the connection.
@@ -45,7 +52,7 @@ pub(super) struct Inbox {
 pub(super) enum Front {
     /// Something was put down for h2.
     Control,
-    /// So many bytes of a body.
+    /// So many bytes of a body; none where it ends and h2 is not to hear of it.
     Data { id: u32, left: usize },
     /// Nothing any more.
     End,
@@ -95,7 +102,7 @@ impl Window {
 }
 
 impl Inbox {
-    fn new() -> Self {
+    fn new(outlet: Option<Arc<Outlet>>) -> Self {
         Self {
             bytes: BytesMut::new(),
             ended: false,
@@ -104,6 +111,8 @@ impl Inbox {
                 open: STREAM_WINDOW,
                 owed: 0,
             },
+            outlet,
+            untold: false,
         }
     }
 }
@@ -126,22 +135,34 @@ impl<S: AsyncRead + Unpin> Frames<S> {
     }
 
     /// A request was sent on the stream. Its answer may have begun to arrive. Streams are opened in their order.
-    pub(super) fn open(&mut self, id: u32) {
+    pub(super) fn open(&mut self, id: u32, outlet: Option<Arc<Outlet>>) {
         self.opened = self.opened.max(id);
-        self.inboxes.entry(id).or_insert_with(Inbox::new);
+        let inbox = self.inboxes.entry(id).or_insert_with(|| Inbox::new(None));
+        inbox.outlet = outlet;
+    }
+
+    /// A frame of a request's body is on its way.
+    pub(super) fn sent(&self, data: Sent) {
+        let inbox = self.inboxes.get(&data.id);
+        if let Some(outlet) = inbox.and_then(|inbox| inbox.outlet.as_ref()) {
+            outlet.wrote(data.length as u64);
+            if data.ends {
+                outlet.flushed();
+            }
+        }
     }
 
     pub(super) fn inbox(&mut self, id: u32) -> Option<&mut Inbox> {
         self.inboxes.get_mut(&id)
     }
 
-    /// Nobody reads the stream any more. What still comes is thrown away. Tells whether it had ended.
+    /// Nobody reads the stream any more. What still comes is thrown away. Tells whether it had ended, and h2 hears of it.
     pub(super) fn close(&mut self, id: u32) -> bool {
         let Some(inbox) = self.inboxes.remove(&id) else {
             return false;
         };
         self.credit(id, inbox.bytes.len());
-        inbox.ended
+        inbox.ended && !inbox.untold
     }
 
     /// Reads up to the next byte of a body.
@@ -174,6 +195,10 @@ impl<S: AsyncRead + Unpin> Frames<S> {
                     self.at = At::START;
                     if ends && let Some(inbox) = self.inboxes.get_mut(&id) {
                         inbox.ended = true;
+                        if inbox.outlet.as_ref().is_some_and(|outlet| !outlet.is_out()) {
+                            inbox.untold = true;
+                            return Poll::Ready(Ok(Front::Data { id, left: 0 }));
+                        }
                         put_frame(&mut self.control, RST_STREAM, id, 0);
                         return Poll::Ready(Ok(Front::Control));
                     }
@@ -326,7 +351,7 @@ impl<S: AsyncRead + Unpin> Frames<S> {
     fn head(&mut self, id: u32, flags: u8) {
         self.in_block = flags & END_HEADERS == 0;
         if id > self.opened {
-            self.inboxes.entry(id).or_insert_with(Inbox::new);
+            self.inboxes.entry(id).or_insert_with(|| Inbox::new(None));
         }
         if let Some(inbox) = self.inboxes.get_mut(&id) {
             inbox.headed = true;
@@ -363,13 +388,13 @@ fn invalid(what: &'static str) -> io::Error {
 pub(super) const HEADER: usize = 9;
 
 /// Types and flags (RFC 9113 section 6).
-const DATA: u8 = 0;
+pub(super) const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const PUSH_PROMISE: u8 = 5;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 0x1;
+pub(super) const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 

@@ -128,8 +128,36 @@ impl AsyncWrite for Half {
         let mut state = self.shared.lock();
         ready!(state.poll_updates(cx))?;
         let sent = ready!(Pin::new(&mut state.frames.io).poll_write(cx, buf))?;
-        state.outgoing.sent(&buf[..sent]);
+        let State {
+            outgoing, frames, ..
+        } = &mut *state;
+        outgoing.sent(&buf[..sent], |data| frames.sent(data));
         Poll::Ready(Ok(sent))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.shared.lock();
+        ready!(state.poll_updates(cx))?;
+        let sent = ready!(Pin::new(&mut state.frames.io).poll_write_vectored(cx, bufs))?;
+        let State {
+            outgoing, frames, ..
+        } = &mut *state;
+        let mut left = sent;
+        for buf in bufs {
+            let step = left.min(buf.len());
+            outgoing.sent(&buf[..step], |data| frames.sent(data));
+            left -= step;
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    /// A frame's header and its payload go out together.
+    fn is_write_vectored(&self) -> bool {
+        self.shared.lock().frames.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

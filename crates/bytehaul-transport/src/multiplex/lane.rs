@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use ::h2::RecvStream;
-use bytes::{Buf, BufMut};
+use ::h2::{RecvStream, SendStream};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::io::AsyncWrite;
 
 use super::shared::{Got, Lead, Life, Shared};
@@ -16,6 +16,8 @@ pub(crate) struct Lane {
     shared: Arc<Shared>,
     id: u32,
     stream: Option<RecvStream>,
+    /// A request's body that was not sent to its end. It is given up with the response.
+    unsent: Option<SendStream<Bytes>>,
 }
 
 impl Lane {
@@ -24,12 +26,18 @@ impl Lane {
             shared,
             id,
             stream: None,
+            unsent: None,
         }
     }
 
     /// From now on the stream belongs to its lane: it is reset when the lane is dropped before the end.
     pub(super) fn keep(&mut self, stream: RecvStream) {
         self.stream = Some(stream);
+    }
+
+    /// Nothing more of the request is sent, but its response is read.
+    pub(super) fn keep_unsent(&mut self, body: SendStream<Bytes>) {
+        self.unsent = Some(body);
     }
 
     /// What has come for the stream, into a buffer with room; `limit` is what the body can still have. When that is nothing
@@ -118,7 +126,7 @@ impl Drop for Lane {
         };
         drop(state);
         // Not under the lock.
-        drop(now);
+        drop((now, self.unsent.take()));
         self.shared.bell.rouse();
     }
 }

@@ -19,6 +19,7 @@ use super::driver::Counted;
 use super::frames::{Frames, Front};
 use super::lane::Lane;
 use super::outgoing::Outgoing;
+use crate::request_body::Outlet;
 use crate::stream::Stream;
 
 /// The connection. Its lock is never held while h2 is called, which calls here under a lock of its own.
@@ -88,9 +89,9 @@ impl Shared {
         })
     }
 
-    /// The lane of a stream on which a request was just sent.
-    pub(super) fn open(self: &Arc<Self>, id: u32) -> Lane {
-        self.lock().frames.open(id);
+    /// The lane of a stream on which a request was just sent; `outlet` is that of its body.
+    pub(super) fn open(self: &Arc<Self>, id: u32, outlet: Option<Arc<Outlet>>) -> Lane {
+        self.lock().frames.open(id, outlet);
         Lane::new(Arc::clone(self), id)
     }
 

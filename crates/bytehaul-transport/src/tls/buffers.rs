@@ -66,8 +66,10 @@ impl Incoming {
 /// Bytes that wait for their turn.
 #[derive(Default)]
 pub(super) struct Queue {
+    /// Of which those between `done` and `end` wait. The rest is room that was cleared before.
     bytes: Vec<u8>,
     done: usize,
+    end: usize,
 }
 
 impl Queue {
@@ -76,14 +78,13 @@ impl Queue {
     }
 
     pub(super) fn rest(&self) -> &[u8] {
-        &self.bytes[self.done..]
+        &self.bytes[self.done..self.end]
     }
 
     pub(super) fn advance(&mut self, bytes: usize) {
         self.done += bytes;
-        if self.done == self.bytes.len() {
-            self.bytes.clear();
-            self.done = 0;
+        if self.done == self.end {
+            (self.done, self.end) = (0, 0);
         }
     }
 
@@ -92,19 +93,29 @@ impl Queue {
         &mut self,
         mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
     ) -> Result<(), E> {
-        let end = self.bytes.len();
         let written = match write(&mut []) {
             Ok(written) => Ok(written),
             Err(error) => match error.required() {
-                Some(room) => {
-                    self.bytes.resize(end + room, 0);
-                    write(&mut self.bytes[end..])
-                }
+                Some(room) => write(self.room(room)),
                 None => Err(error),
             },
         };
-        self.bytes.truncate(end + *written.as_ref().unwrap_or(&0));
+        self.end += *written.as_ref().unwrap_or(&0);
         written.map(drop)
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.end += bytes.len();
+    }
+
+    /// So much room at the end.
+    fn room(&mut self, room: usize) -> &mut [u8] {
+        let end = self.end + room;
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        &mut self.bytes[self.end..end]
     }
 }
 
@@ -140,7 +151,7 @@ pub(super) fn give(mut payload: &[u8], reader: Option<&mut ReadBuf<'_>>, rest: &
         reader.put_slice(fits);
         payload = more;
     }
-    rest.bytes.extend_from_slice(payload);
+    rest.extend(payload);
 }
 
 /// Bytes of a connection's first receives: the handshake and a small answer.

@@ -4,7 +4,7 @@
 //! buffer is ours: one large receive, the records decrypted in it, and their plaintext copied once into the reader's buffer.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -24,6 +24,8 @@ pub(crate) struct TlsStream<S> {
     io: S,
     incoming: Incoming,
     outgoing: Queue,
+    /// Small pieces of what is written, gathered into one record.
+    gathered: Vec<u8>,
     /// Plaintext that the reader had no room for.
     plain: Queue,
     peer_closed: bool,
@@ -65,6 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             io,
             incoming: Incoming::new(),
             outgoing: Queue::default(),
+            gathered: Vec::new(),
             plain: Queue::default(),
             peer_closed: false,
             credentials,
@@ -192,6 +195,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         Failure::new(error, self.credentials).into()
     }
 
+    /// Puts a record with the beginning of the payload into the queue, and tells how much that was.
+    fn encrypt(&mut self, payload: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.turn(None, payload)? {
+                Turn::Again => {}
+                Turn::Encrypted(written) => return Ok(written),
+                Turn::NeedsInput(_) => return Err(io::ErrorKind::NotConnected.into()),
+            }
+        }
+    }
+
+    /// The same with several pieces, the first of them from this place on.
+    fn encrypt_gathered(&mut self, pieces: &[IoSlice<'_>], mut at: usize) -> io::Result<usize> {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.clear();
+        for piece in pieces {
+            let piece = &piece[std::mem::take(&mut at)..];
+            let room = MAX_PAYLOAD - gathered.len();
+            gathered.extend_from_slice(&piece[..piece.len().min(room)]);
+        }
+        let encrypted = self.encrypt(&gathered);
+        self.gathered = gathered;
+        encrypted
+    }
+
     /// Receives more. An end without the peer's notice is an error: it may be an attacker's.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut room = ReadBuf::new(self.incoming.room()?);
@@ -279,25 +307,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         ready!(self.poll_send(cx))?;
-        if buf.is_empty() {
-            return Poll::Ready(Ok(0));
-        }
-        loop {
-            match self.turn(None, buf)? {
-                Turn::Again => {}
-                Turn::Encrypted(written) => {
-                    // What does not go out at once is sent by the next write or flush.
-                    let _ = self.poll_send(cx)?;
-                    return Poll::Ready(Ok(written));
-                }
-                Turn::NeedsInput(_) => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        let stream = &mut *self;
+        let mut written = 0;
+        let mut at = 0;
+        for _record in 0..MAX_RECORDS {
+            while let [first, rest @ ..] = bufs
+                && at == first.len()
+            {
+                (bufs, at) = (rest, 0);
             }
+            let encrypted = match bufs {
+                [] => break,
+                [only] => stream.encrypt(&only[at..])?,
+                [first, ..] if first.len() - at >= MAX_PAYLOAD => stream.encrypt(&first[at..])?,
+                many => stream.encrypt_gathered(many, at)?,
+            };
+            written += encrypted;
+            (bufs, at) = past(bufs, at, encrypted);
         }
+        // What does not go out at once is sent by the next write or flush.
+        let _ = stream.poll_send(cx)?;
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -317,6 +364,26 @@ impl<S: fmt::Debug> fmt::Debug for TlsStream<S> {
             .finish_non_exhaustive()
     }
 }
+
+/// Where the pieces go on after so many bytes.
+fn past<'a, 'b>(
+    mut pieces: &'a [IoSlice<'b>],
+    mut at: usize,
+    mut bytes: usize,
+) -> (&'a [IoSlice<'b>], usize) {
+    while let [first, rest @ ..] = pieces {
+        let step = bytes.min(first.len() - at);
+        (bytes, at) = (bytes - step, at + step);
+        if at < first.len() {
+            break;
+        }
+        (pieces, at) = (rest, 0);
+    }
+    (pieces, at)
+}
+
+/// Records that are sent at a time. Each send costs more than the encryption of one.
+const MAX_RECORDS: usize = 8;
 
 /// Plaintext of one record at most (RFC 8446 section 5.1).
 const MAX_PAYLOAD: usize = 16 * 1024;

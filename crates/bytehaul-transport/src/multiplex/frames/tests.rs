@@ -44,7 +44,7 @@ struct Parts {
 /// Streams 1 and 3 are open; 5 was, but nobody reads it any more.
 fn opened<S: AsyncRead + Unpin>(io: S) -> Frames<S> {
     let mut frames = Frames::new(io);
-    [1, 3, 5].into_iter().for_each(|id| frames.open(id));
+    [1, 3, 5].into_iter().for_each(|id| frames.open(id, None));
     frames.close(5);
     frames
 }
@@ -163,7 +163,7 @@ fn an_answer_may_overtake_the_request() {
         assert_eq!(front.unwrap(), Front::Control);
         while Front::Control == poll_fn(|cx| frames.poll_front(cx)).await.unwrap() {}
         poll_fn(|cx| frames.poll_spill(cx)).await.unwrap();
-        frames.open(1);
+        frames.open(1, None);
         assert_eq!(frames.inbox(1).unwrap().bytes, "ab");
     });
 }

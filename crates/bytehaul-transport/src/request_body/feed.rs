@@ -1,0 +1,193 @@
+//! A body on its way out: held back until it may go, counted against its length, and cut into pieces that fit.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use super::outlet::Gate;
+use super::{Frames, Outlet, RequestBody, Wait};
+use crate::error::{Error, ErrorKind};
+
+/// The body of one try of a request, or none. It is opened when its first byte is wanted.
+pub(crate) struct Feed {
+    content: Option<Content>,
+}
+
+struct Content {
+    body: RequestBody,
+    outlet: Arc<Outlet>,
+    frames: Option<Frames>,
+    /// Bytes that are still to be given, where that is known.
+    left: Option<u64>,
+    /// What has come and was not given yet.
+    frame: Bytes,
+    ended: bool,
+    patience: Option<Pin<Box<Sleep>>>,
+}
+
+impl Feed {
+    /// `wait` has no meaning without a body.
+    pub(crate) fn new(body: Option<RequestBody>, wait: Wait) -> Self {
+        Self {
+            content: body.map(|body| Content {
+                outlet: Arc::new(Outlet::new(wait)),
+                frames: None,
+                left: body.length(),
+                frame: Bytes::new(),
+                ended: false,
+                patience: None,
+                body,
+            }),
+        }
+    }
+
+    /// `None`: there is nothing to send.
+    pub(crate) fn outlet(&self) -> Option<Arc<Outlet>> {
+        let content = self.content.as_ref().filter(|content| !content.is_over());
+        content.map(|content| Arc::clone(&content.outlet))
+    }
+
+    /// Checks that a body that said it is empty is so. Nobody asks it for frames later.
+    pub(crate) async fn settle(&mut self) -> Result<(), Error> {
+        let Some(content) = &mut self.content else {
+            return Ok(());
+        };
+        if content.left != Some(0) {
+            return Ok(());
+        }
+        std::future::poll_fn(|cx| content.poll_piece(cx))
+            .await
+            .map(drop)
+    }
+}
+
+impl Body for Feed {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some(content) = &mut self.content else {
+            return Poll::Ready(None);
+        };
+        ready!(content.poll_gate(cx));
+        let polled = content.poll_piece(cx);
+        let outlet = &content.outlet;
+        outlet.set_idle(polled.is_pending());
+        if matches!(polled, Poll::Ready(Ok(_))) && content.is_over() {
+            outlet.given();
+        }
+        Poll::Ready(match ready!(polled) {
+            Ok(piece) => piece.map(|piece| Ok(Frame::data(piece))),
+            Err(error) => {
+                outlet.fail(error);
+                Some(Err(io::Error::other("request body failed")))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.content.as_ref().is_none_or(Content::is_over)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            None => SizeHint::with_exact(0),
+            Some(content) => content.left.map(SizeHint::with_exact).unwrap_or_default(),
+        }
+    }
+}
+
+impl Content {
+    /// Nothing is left to give.
+    fn is_over(&self) -> bool {
+        self.left == Some(0) || (self.ended && self.frame.is_empty())
+    }
+
+    /// Pending for as long as the body may not go; for ever when it may not any more.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.outlet.gate(cx.waker()) {
+            Gate::Open => Poll::Ready(()),
+            Gate::Stopped => {
+                self.frames = None;
+                self.frame.clear();
+                Poll::Pending
+            }
+            Gate::Closed => {
+                let patience = self
+                    .patience
+                    .get_or_insert_with(|| Box::pin(sleep(CONTINUE_WAIT)));
+                ready!(patience.as_mut().poll(cx));
+                self.outlet.open();
+                Poll::Ready(())
+            }
+        }
+    }
+
+    /// The next bytes, `None` at the end. The last ones are kept until the body has said that it ends there: what came after
+    /// them would be cut off without a word by the length in the head.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        if self.frames.is_none() && !self.ended {
+            let Some(frames) = self.body.open() else {
+                let what = "request body was sent before, and can be sent once";
+                return Poll::Ready(Err(Error::new(ErrorKind::RequestBody, what)));
+            };
+            self.frames = Some(frames);
+        }
+        loop {
+            let have = self.frame.len() as u64;
+            let last = self.left == Some(have) && self.frame.len() <= PIECE;
+            if have > 0 && (self.ended || !last) {
+                let piece = self.frame.split_to(self.frame.len().min(PIECE));
+                self.left = self.left.map(|left| left - piece.len() as u64);
+                return Poll::Ready(Ok(Some(piece)));
+            }
+            let Some(frames) = self.frames.as_mut().filter(|_| !self.ended) else {
+                return Poll::Ready(Ok(None));
+            };
+            match ready!(Pin::new(&mut *frames).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    let room = self.left.map(|left| left - have);
+                    if room.is_some_and(|room| data.len() as u64 > room) {
+                        return Poll::Ready(Err(self.mistaken("gives more")));
+                    }
+                    self.ended = frames.is_end_stream();
+                    if !data.is_empty() {
+                        self.frame = data;
+                    }
+                }
+                Some(Err(cause)) => {
+                    let error = Error::new(ErrorKind::RequestBody, "request body failed");
+                    return Poll::Ready(Err(error.with_source(cause)));
+                }
+                None => self.ended = true,
+            }
+            if self.ended && self.left.is_some_and(|left| left > self.frame.len() as u64) {
+                return Poll::Ready(Err(self.mistaken("gives fewer")));
+            }
+        }
+    }
+
+    fn mistaken(&self, what: &str) -> Error {
+        let length = self.body.length().unwrap_or_default();
+        let what = format!("request body {what} than the {length} bytes it said");
+        Error::new(ErrorKind::RequestBody, what)
+    }
+}
+
+/// Bytes that are given at a time. Where they are encrypted, as many are copied.
+const PIECE: usize = 256 * 1024;
+
+/// How long a body waits for a go-ahead. Many servers never give one, and RFC 9110 section 10.1.1 asks for not too long.
+const CONTINUE_WAIT: Duration = Duration::from_secs(1);
