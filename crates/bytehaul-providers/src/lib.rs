@@ -3,11 +3,15 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "form", feature = "put"))]
+mod address;
 mod custom;
 mod download;
 mod error;
 mod exchange;
 mod parts;
+#[cfg(all(test, any(feature = "form", feature = "put")))]
+mod played;
 mod saved;
 mod session;
 
