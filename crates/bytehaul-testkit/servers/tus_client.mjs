@@ -1,7 +1,7 @@
 // Uploads a file with tus-js-client, the reference client, and prints the upload's URL.
 //
 //     BYTEHAUL_NPM=… node tus_client.mjs FILE CREATION-URL [OPTIONS of tus-js-client as JSON]
-import { createReadStream, statSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { createRequire } from 'node:module'
 
 const require = createRequire(process.env.BYTEHAUL_NPM + '/x.js')
@@ -10,7 +10,6 @@ const tus = require('tus-js-client')
 const [file, endpoint, options] = process.argv.slice(2)
 const upload = new tus.Upload(createReadStream(file), {
   endpoint,
-  uploadSize: statSync(file).size,
   retryDelays: [0, 50, 100, 200],
   ...JSON.parse(options ?? '{}'),
   onError (error) {

@@ -18,6 +18,7 @@ use crate::process::pid_of;
 pub(crate) struct Daemon {
     port: u16,
     child: Child,
+    end: Signal,
     // Declared last: the directory goes after the process.
     scratch: Scratch,
 }
@@ -56,6 +57,7 @@ impl Daemon {
         let mut daemon = Self {
             port,
             child,
+            end: Signal::TERM,
             scratch,
         };
         daemon.wait_until_ready()?;
@@ -79,6 +81,12 @@ impl Daemon {
         Err(io::ErrorKind::TimedOut.into())
     }
 
+    /// For one without children that takes its time to end in good order.
+    pub(crate) fn killed_when_dropped(mut self) -> Self {
+        self.end = Signal::KILL;
+        self
+    }
+
     /// The port that was found.
     pub(crate) fn port(&self) -> u16 {
         self.port
@@ -100,7 +108,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Several have children of their own, which killing outright would leave behind.
-        let _ = kill_process(pid_of(&self.child), Signal::TERM);
+        let _ = kill_process(pid_of(&self.child), self.end);
         let began = Instant::now();
         while began.elapsed() < STOP_TIMEOUT && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(2));

@@ -16,13 +16,18 @@
 //! # let _ = url;
 //! ```
 
+mod azurite;
 mod form;
 mod gate;
 mod installed;
 mod place;
+mod s3;
+mod sdk;
 mod tus;
 
+pub use self::azurite::{Azurite, Blocks, Sas};
 pub use self::form::{FormServer, FormSetup};
 pub use self::gate::{Fault, Gate, Passed};
 pub use self::installed::{client, node, python};
+pub use self::s3::{S3Part, S3Server};
 pub use self::tus::{TusServer, TusSetup};

@@ -41,6 +41,11 @@ pub fn client(name: &str) -> Option<Command> {
     Some(Command::new(program))
 }
 
+/// A file of an npm package.
+pub(super) fn npm(file: &str) -> Option<PathBuf> {
+    Some(directory()?.join("npm").join("node_modules").join(file))
+}
+
 /// A script of `servers/`.
 pub(super) fn script(name: &str) -> PathBuf {
     Path::new(LISTS).join(name)

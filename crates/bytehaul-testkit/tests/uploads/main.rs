@@ -2,8 +2,10 @@
 
 #![cfg(unix)]
 
+mod azurite;
 mod form;
 mod gate;
+mod s3;
 mod tus;
 
 use std::process::Command;
