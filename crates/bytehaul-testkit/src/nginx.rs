@@ -18,7 +18,9 @@ use crate::daemon::{self, Daemon};
 /// The files of one directory are served at `/files/` (ranges, `ETag`, `If-Range`), `/norange/`, `/noetag/`,
 /// `/novalidator/`, `/weaketag/`, `/throttled/` (a rate for each connection), `/maxconn2/` (the third connection
 /// draws a 429), `/chunked/`, `/gzip/`, `/named/` (`filename*`), `/redir/` (relative to `/files/`), and `/e403`,
-/// `/e404`, `/e429`, `/e503` answer with these statuses. `/auth/` wants a login where [`Setup::login`] gave one.
+/// `/e404`, `/e429`, `/e503` answer with these statuses. `PUT` and `DELETE` at `/put/` change the directory, at
+/// `/put-small/` a `PUT` of more than 1 KiB draws a 413 before it is read, and `/sink/` answers 204 before it throws the
+/// body away. `/auth/` wants a login where [`Setup::login`] gave one.
 #[derive(Debug)]
 pub struct Nginx {
     daemon: Daemon,

@@ -176,6 +176,9 @@ http {{
     location /chunked/ {{ alias "{dir}/"; sub_filter_types *; sub_filter 'no such text 7f3a' ''; }}
     location /gzip/ {{ alias "{dir}/"; gzip on; gzip_types *; gzip_min_length 0; gzip_proxied any; }}
     location /named/ {{ alias "{dir}/"; add_header Content-Disposition "attachment; filename=\"na_ve.bin\"; filename*=UTF-8''na%C3%AFve%20file.bin"; }}
+    location /put/ {{ alias "{dir}/"; dav_methods PUT DELETE; create_full_put_path on; client_max_body_size 0; }}
+    location /put-small/ {{ alias "{dir}/"; dav_methods PUT; client_max_body_size 1k; }}
+    location /sink/ {{ client_max_body_size 0; return 204; }}
     location /redir/ {{ rewrite ^/redir/(.*)$ /files/$1 redirect; }}
     {auth}
     location = /e403 {{ return 403; }}

@@ -27,3 +27,5 @@ mod tls_nginx;
 mod tls_openssl;
 mod tls_peer;
 mod tls_trust;
+mod upload;
+mod upload_peer;
