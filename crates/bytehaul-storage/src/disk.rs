@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::claim::{Conflict, Durability};
 use crate::part::Part;
-use crate::witness::{Change, Name, Witness};
+use crate::witness::{Change, Name, Witness, watched};
 use crate::{Error, Layout, control, sys};
 
 /// The files of one download.
@@ -298,13 +298,7 @@ impl Disk {
     }
 
     fn make<T>(&self, change: Change<'_>, call: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let Some(witness) = &self.witness else {
-            return call();
-        };
-        witness.before(change)?;
-        let made = call()?;
-        witness.after(change);
-        Ok(made)
+        watched(self.witness.as_deref(), change, call)
     }
 }
 

@@ -32,20 +32,8 @@ impl Layout {
     ///
     /// [`Error::BadName`] when the path ends in no file name (`/`, `..`, empty).
     pub fn beside(target: &Path) -> Result<Self, Error> {
-        let bad = || Error::BadName {
-            path: target.to_path_buf(),
-        };
-        let absolute = std::path::absolute(target).map_err(|_| bad())?;
-        let name = absolute.file_name().ok_or_else(bad)?;
-        if target
-            .as_os_str()
-            .as_encoded_bytes()
-            .last()
-            .is_some_and(|&last| std::path::is_separator(last.into()))
-        {
-            return Err(bad());
-        }
-        let directory = absolute.parent().ok_or_else(bad)?.to_path_buf();
+        let (absolute, directory) = named(target)?;
+        let name = absolute.file_name().unwrap_or_default();
         let beside = |suffix| directory.join(with_suffix(name, suffix));
         let (part, control, control_new) = (beside(PART), beside(CONTROL), beside(CONTROL_NEW));
         Ok(Self {
@@ -56,6 +44,32 @@ impl Layout {
             target: absolute,
         })
     }
+}
+
+/// The absolute path of a file, and the file that is beside it under its name with this suffix (of up to 21 bytes).
+pub(crate) fn beside(path: &Path, suffix: &str) -> Result<(PathBuf, PathBuf), Error> {
+    let (absolute, directory) = named(path)?;
+    let name = absolute.file_name().unwrap_or_default();
+    let beside = directory.join(with_suffix(name, suffix));
+    Ok((absolute, beside))
+}
+
+/// A path made absolute that ends in a file name, and its directory.
+fn named(path: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    let bad = || Error::BadName {
+        path: path.to_path_buf(),
+    };
+    let absolute = std::path::absolute(path).map_err(|_| bad())?;
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if absolute.file_name().is_none()
+        || bytes
+            .last()
+            .is_some_and(|&last| std::path::is_separator(last.into()))
+    {
+        return Err(bad());
+    }
+    let directory = absolute.parent().ok_or_else(bad)?.to_path_buf();
+    Ok((absolute, directory))
 }
 
 fn with_suffix(name: &OsStr, suffix: &str) -> OsString {

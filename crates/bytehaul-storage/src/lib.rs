@@ -6,6 +6,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod budget;
+pub mod checkpoints;
 mod claim;
 pub mod control;
 mod disk;
@@ -23,6 +24,7 @@ mod witness;
 mod writer;
 
 pub use budget::{Budget, Buffer};
+pub use checkpoints::{CheckpointEntry, CheckpointFile, Checkpoints};
 pub use claim::{
     Allocation, Claim, Conflict, Durability, Keep, Resume, StartOptions, claim, claim_unless,
 };

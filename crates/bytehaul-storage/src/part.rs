@@ -236,7 +236,8 @@ fn parent_missing(layout: &Layout) -> Error {
     }
 }
 
-fn cannot_lock(error: &io::Error) -> bool {
+/// Whether the file system offers no locks, so that one has to do without.
+pub(crate) fn cannot_lock(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported || sys::is_lock_table_missing(error)
 }
 

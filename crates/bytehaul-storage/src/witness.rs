@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// One of the four names of a download.
+/// One of the four names of a download. A checkpoint has the names of the control file and of its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Name {
     Part,
@@ -39,4 +39,19 @@ pub(crate) enum Change<'a> {
 pub(crate) trait Witness: fmt::Debug + Send + Sync {
     fn before(&self, change: Change<'_>) -> io::Result<()>;
     fn after(&self, change: Change<'_>);
+}
+
+/// Makes a change, before and after which the witness, if there is one, is told.
+pub(crate) fn watched<T>(
+    witness: Option<&dyn Witness>,
+    change: Change<'_>,
+    call: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let Some(witness) = witness else {
+        return call();
+    };
+    witness.before(change)?;
+    let made = call()?;
+    witness.after(change);
+    Ok(made)
 }

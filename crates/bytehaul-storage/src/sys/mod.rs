@@ -12,8 +12,8 @@ mod unix_space;
 mod windows;
 
 pub(crate) use self::imp::{
-    FileId, fingerprint, id, is_link_refused, is_lock_table_missing, links, read_at, rename_new,
-    sync_directory, write_at,
+    FileId, fingerprint, id, is_foreign, is_link_refused, is_lock_table_missing, links, read_at,
+    rename_new, sync_directory, write_at,
 };
 pub(crate) use self::space::has_lasting_ids;
 pub(crate) use self::space::{allocate, allocated, free_bytes, free_bytes_of_all, is_in_memory};
@@ -39,10 +39,26 @@ pub(crate) fn open_source(path: &Path) -> io::Result<File> {
     imp::without_waiting(OpenOptions::new().read(true)).open(path)
 }
 
+/// Makes a file that must not be there yet, and that no other user may read.
+pub(crate) fn create_new_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    imp::private(options.read(true).write(true).create_new(true));
+    imp::without_following(&mut options).open(path)
+}
+
+/// Opens a file for reading alone, without following a link in its last component or waiting for a pipe.
+pub(crate) fn open_to_read(path: &Path) -> io::Result<File> {
+    imp::without_following(OpenOptions::new().read(true)).open(path)
+}
+
+/// Makes a directory that no other user may enter, and those above it.
+pub(crate) fn make_private_directory(path: &Path) -> io::Result<()> {
+    imp::private_directory().recursive(true).create(path)
+}
+
 /// Whether somebody holds the lock of the file, as far as it can be opened and the file system has locks.
 pub(crate) fn is_locked(path: &Path) -> bool {
-    imp::without_following(OpenOptions::new().read(true))
-        .open(path)
+    open_to_read(path)
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 

@@ -1,6 +1,7 @@
 //! The calls of Unix: files by device and inode, positioned vectors, renaming without replacing.
 
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 
 use rustix::fs::OFlags;
 
@@ -36,6 +37,22 @@ pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
 pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     options.custom_flags(flags.bits().cast_signed())
+}
+
+/// For the owner alone, whatever the process's mask is.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+pub(super) fn private_directory() -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700);
+    builder
+}
+
+/// Whether the file is of another user, the superuser aside, who may have written anything into it.
+pub(crate) fn is_foreign(metadata: &Metadata) -> bool {
+    metadata.uid() != rustix::process::geteuid().as_raw() && metadata.uid() != 0
 }
 
 /// Whether opening failed because the name is a symbolic link.

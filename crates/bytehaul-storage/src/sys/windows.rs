@@ -1,5 +1,6 @@
 //! The calls of Windows, as far as `std` reaches them.
 
+use std::fs::DirBuilder;
 use std::os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 use super::{File, IoSlice, Metadata, OpenOptions, Path, io};
@@ -32,6 +33,20 @@ pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
 
 pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
     options
+}
+
+/// The directory's access list decides here.
+pub(super) fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options
+}
+
+pub(super) fn private_directory() -> DirBuilder {
+    DirBuilder::new()
+}
+
+/// Whether the file is of another user: no stable call tells.
+pub(crate) fn is_foreign(_metadata: &Metadata) -> bool {
+    false
 }
 
 /// Whether opening failed because the name is a link: here the link itself is opened, and is no regular file.

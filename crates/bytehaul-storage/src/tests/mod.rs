@@ -6,6 +6,7 @@
 )]
 
 mod broken;
+mod checkpoints;
 mod crash;
 mod faults;
 mod model;

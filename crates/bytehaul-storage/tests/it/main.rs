@@ -6,6 +6,7 @@
 )]
 
 mod budget;
+mod checkpoints;
 mod claims;
 mod common;
 mod few_threads;

@@ -64,7 +64,7 @@ fn changes_are_noticed() {
                 .open(path)
                 .unwrap()
                 .set_len(LEN + 1)
-                .unwrap()
+                .unwrap();
         },
         Some("its size is another"),
     );
