@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ pub(crate) struct Feed {
 struct Content {
     body: RequestBody,
     outlet: Arc<Outlet>,
-    frames: Option<Frames>,
+    /// Behind a lock that is never contended, so that whoever holds a connection may be shared between threads.
+    frames: Mutex<Option<Frames>>,
     /// Bytes that are still to be given, where that is known.
     left: Option<u64>,
     /// What has come and was not given yet.
@@ -37,7 +38,7 @@ impl Feed {
         Self {
             content: body.map(|body| Content {
                 outlet: Arc::new(Outlet::new(wait)),
-                frames: None,
+                frames: Mutex::new(None),
                 left: body.length(),
                 frame: Bytes::new(),
                 ended: false,
@@ -117,7 +118,7 @@ impl Content {
         match self.outlet.gate(cx.waker()) {
             Gate::Open => Poll::Ready(()),
             Gate::Stopped => {
-                self.frames = None;
+                *held(&mut self.frames) = None;
                 self.frame.clear();
                 Poll::Pending
             }
@@ -135,12 +136,12 @@ impl Content {
     /// The next bytes, `None` at the end. The last ones are kept until the body has said that it ends there: what came after
     /// them would be cut off without a word by the length in the head.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
-        if self.frames.is_none() && !self.ended {
+        if !self.ended && held(&mut self.frames).is_none() {
             let Some(frames) = self.body.open() else {
                 let what = "request body was sent before, and can be sent once";
                 return Poll::Ready(Err(Error::new(ErrorKind::RequestBody, what)));
             };
-            self.frames = Some(frames);
+            *held(&mut self.frames) = Some(frames);
         }
         loop {
             let have = self.frame.len() as u64;
@@ -150,7 +151,7 @@ impl Content {
                 self.left = self.left.map(|left| left - piece.len() as u64);
                 return Poll::Ready(Ok(Some(piece)));
             }
-            let Some(frames) = self.frames.as_mut().filter(|_| !self.ended) else {
+            let Some(frames) = held(&mut self.frames).as_mut().filter(|_| !self.ended) else {
                 return Poll::Ready(Ok(None));
             };
             match ready!(Pin::new(&mut *frames).poll_frame(cx)) {
@@ -191,3 +192,7 @@ const PIECE: usize = 256 * 1024;
 
 /// How long a body waits for a go-ahead. Many servers never give one, and RFC 9110 section 10.1.1 asks for not too long.
 const CONTINUE_WAIT: Duration = Duration::from_secs(1);
+
+fn held(frames: &mut Mutex<Option<Frames>>) -> &mut Option<Frames> {
+    frames.get_mut().unwrap_or_else(PoisonError::into_inner)
+}

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytehaul_transport::http::{Response, request};
 use bytehaul_transport::{Client, HttpVersion, Url};
 use bytes::Bytes;
-use h2::Reason;
 use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -29,6 +29,36 @@ pub(crate) enum Act {
     Silence,
     /// Informational responses, as many as can be sent, and no other.
     Interim,
+    /// Some of the body, and what comes between.
+    Upload(Vec<Up>),
+}
+
+/// What to do with the body of a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Up {
+    TakeAll,
+    /// So many bytes, or a few more.
+    Take(usize),
+    Continue,
+    Pause(u64),
+    /// Status and body, and the end of the response.
+    Answer(u16, &'static str),
+    /// Status, the length of a body, and its beginning.
+    Begin(u16, usize, &'static str),
+    /// The rest of a body.
+    Finish(&'static str),
+    Reset(Reason),
+    Hang,
+}
+
+/// The body of a request as it came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Upload {
+    pub(crate) body: Vec<u8>,
+    /// To the end of its stream.
+    pub(crate) whole: bool,
+    /// How the client has ended it before.
+    pub(crate) reset: Option<Reason>,
 }
 
 /// What comes after the bytes of a body.
@@ -58,6 +88,7 @@ pub(crate) struct H2Server {
 pub(crate) struct Log {
     asked: Mutex<Vec<Arc<Asked>>>,
     resets: Mutex<Vec<Reason>>,
+    uploads: Mutex<Vec<Upload>>,
     connections: AtomicUsize,
 }
 
@@ -113,6 +144,11 @@ impl H2Server {
         self.log.resets.lock().unwrap().clone()
     }
 
+    /// What was done by [`Act::Upload`], in the order in which it began.
+    pub(crate) fn uploads(&self) -> Vec<Upload> {
+        self.log.uploads.lock().unwrap().clone()
+    }
+
     pub(crate) fn connections(&self) -> usize {
         self.log.connections.load(Ordering::SeqCst)
     }
@@ -132,12 +168,13 @@ pub(crate) async fn session(
     };
     let mut acts = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
+        let (head, body) = request.into_parts();
         let asked = {
             let mut all = log.asked.lock().unwrap();
             let asked = Arc::new(Asked {
                 connection: number,
                 number: all.len(),
-                head: request.into_parts().0,
+                head,
             });
             all.push(Arc::clone(&asked));
             asked
@@ -146,7 +183,10 @@ pub(crate) async fn session(
         if matches!(act, Act::Drop) {
             return;
         }
-        acts.spawn(perform(act, respond, Arc::clone(&log)));
+        match act {
+            Act::Upload(steps) => acts.spawn(upload(steps, body, respond, Arc::clone(&log))),
+            act => acts.spawn(perform(act, respond, Arc::clone(&log))),
+        };
     }
 }
 
@@ -187,6 +227,7 @@ async fn perform(act: Act, mut respond: SendResponse<Bytes>, log: Arc<Log>) {
             }
         }
         Act::Reset(reason) => respond.send_reset(reason),
+        Act::Upload(_) => unreachable!("has the body"),
         Act::Drop => {}
         Act::Silence => std::future::pending().await,
         Act::Interim => loop {
@@ -196,6 +237,88 @@ async fn perform(act: Act, mut respond: SendResponse<Bytes>, log: Arc<Log>) {
             }
             tokio::task::yield_now().await;
         },
+    }
+}
+
+async fn upload(
+    steps: Vec<Up>,
+    mut body: RecvStream,
+    mut respond: SendResponse<Bytes>,
+    log: Arc<Log>,
+) {
+    let number = {
+        let mut uploads = log.uploads.lock().unwrap();
+        uploads.push(Upload::default());
+        uploads.len() - 1
+    };
+    let mut answer = None;
+    for step in steps {
+        match step {
+            Up::TakeAll => take(&mut body, usize::MAX, number, &log).await,
+            Up::Take(bytes) => take(&mut body, bytes, number, &log).await,
+            Up::Continue => {
+                let head = Response::builder().status(100).body(()).unwrap();
+                let _ = respond.send_informational(head);
+            }
+            Up::Pause(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+            Up::Answer(status, text) => {
+                let head = Response::builder()
+                    .status(status)
+                    .header("content-length", text.len());
+                let sent = respond.send_response(head.body(()).unwrap(), text.is_empty());
+                if let Ok(mut stream) = sent {
+                    if !text.is_empty() {
+                        let _ = stream.send_data(text.into(), true);
+                    }
+                    answer = Some(stream);
+                }
+            }
+            Up::Begin(status, length, text) => {
+                let head = Response::builder()
+                    .status(status)
+                    .header("content-length", length);
+                if let Ok(mut stream) = respond.send_response(head.body(()).unwrap(), false) {
+                    let _ = stream.send_data(text.into(), false);
+                    answer = Some(stream);
+                }
+            }
+            Up::Finish(text) => {
+                let _ = answer.as_mut().unwrap().send_data(text.into(), true);
+            }
+            Up::Reset(reason) => {
+                // A reset overtakes what waits in the buffer.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                respond.send_reset(reason);
+            }
+            Up::Hang => {
+                if let Ok(reason) = std::future::poll_fn(|cx| respond.poll_reset(cx)).await {
+                    log.uploads.lock().unwrap()[number].reset = Some(reason);
+                }
+            }
+        }
+    }
+}
+
+async fn take(body: &mut RecvStream, bytes: usize, number: usize, log: &Log) {
+    let mut taken = 0;
+    while taken < bytes {
+        let data = body.data().await;
+        let upload = &mut log.uploads.lock().unwrap()[number];
+        match data {
+            Some(Ok(data)) => {
+                taken += data.len();
+                upload.body.extend_from_slice(&data);
+                let _ = body.flow_control().release_capacity(data.len());
+            }
+            Some(Err(error)) => {
+                upload.reset = error.reason();
+                return;
+            }
+            None => {
+                upload.whole = true;
+                return;
+            }
+        }
     }
 }
 

@@ -28,4 +28,5 @@ mod tls_openssl;
 mod tls_peer;
 mod tls_trust;
 mod upload;
+mod upload_h2;
 mod upload_peer;
