@@ -1,15 +1,11 @@
 //! The front door: network settings shared by many downloads, and the call that starts one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytehaul_ratelimit::{BytesPerSecond, Limiter};
-use bytehaul_transport::{HttpVersion, Resolve};
 
 use crate::error::DownloadError;
 use crate::handle::DownloadHandle;
-use crate::netrc::Netrc;
 use crate::network::{Clients, Network};
 use crate::outcome::Outcome;
 use crate::session;
@@ -88,6 +84,11 @@ impl Downloader {
         session::spawn_stream(Arc::clone(&self.shared), spec, handle, control)
     }
 
+    /// What uploads that are made from it share.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
     /// Changes the limit over all downloads of this downloader, in bytes a second; 0 lifts it. Takes effect
     /// within about 100 ms, on running downloads too.
     pub fn set_max_download_speed(&self, bytes_per_second: u64) {
@@ -136,42 +137,4 @@ impl DownloaderBuilder {
     }
 }
 
-/// A setter for each network setting.
-macro_rules! network_setters {
-    ($($setting:ident($($value:ident: $type:ty),*)),* $(,)?) => {
-        impl DownloaderBuilder {
-            $(
-                #[doc = concat!("Sets [`Network::", stringify!($setting), "`].")]
-                pub fn $setting(mut self, $($value: $type),*) -> Self {
-                    self.network = self.network.$setting($($value),*);
-                    self
-                }
-            )*
-        }
-    };
-}
-
-network_setters! {
-    all_proxy(url: impl Into<String>),
-    http_proxy(url: impl Into<String>),
-    https_proxy(url: impl Into<String>),
-    no_proxy(list: impl Into<String>),
-    proxy_from_env(counts: bool),
-    dns_servers(servers: impl IntoIterator<Item = SocketAddr>),
-    name_servers(servers: impl IntoIterator<Item = impl Into<String>>),
-    pin_host(name: impl Into<String>, addresses: impl IntoIterator<Item = SocketAddr>),
-    resolver(resolver: impl Resolve + 'static),
-    enable_ipv6(enabled: bool),
-    add_root_certificates(pem: impl Into<Vec<u8>>),
-    only_these_roots(only: bool),
-    client_certificate(chain_pem: impl Into<Vec<u8>>, key_pem: impl Into<Vec<u8>>),
-    pin_public_key(pin: impl Into<String>),
-    danger_accept_invalid_certificates(accept: bool),
-    http_version(version: HttpVersion),
-    max_redirects(redirects: usize),
-    danger_follow_https_to_http(follow: bool),
-    user_agent(value: impl Into<String>),
-    connect_timeout(timeout: Duration),
-    read_timeout(timeout: Duration),
-    netrc(netrc: Netrc),
-}
+crate::network::network_setters!(DownloaderBuilder);

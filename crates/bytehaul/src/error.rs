@@ -240,7 +240,7 @@ pub(crate) fn is_transient(status: http::StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error()
 }
 
-fn is_callers_fault(kind: bytehaul_transport::ErrorKind) -> bool {
+pub(crate) fn is_callers_fault(kind: bytehaul_transport::ErrorKind) -> bool {
     use bytehaul_transport::ErrorKind;
     matches!(
         kind,
@@ -251,7 +251,7 @@ fn is_callers_fault(kind: bytehaul_transport::ErrorKind) -> bool {
     )
 }
 
-fn storage_path(error: &bytehaul_storage::Error) -> Option<&Path> {
+pub(crate) fn storage_path(error: &bytehaul_storage::Error) -> Option<&Path> {
     use bytehaul_storage::Error;
     match error {
         Error::TargetExists { path }
@@ -272,7 +272,7 @@ fn storage_path(error: &bytehaul_storage::Error) -> Option<&Path> {
     }
 }
 
-fn storage_code(error: &bytehaul_storage::Error) -> u16 {
+pub(crate) fn storage_code(error: &bytehaul_storage::Error) -> u16 {
     use bytehaul_storage::Error;
     match error {
         Error::DiskFull { .. } => 121,
@@ -290,7 +290,7 @@ fn part_of(piece: Option<&Range<u64>>) -> String {
     })
 }
 
-fn after(retries: u32) -> String {
+pub(crate) fn after(retries: u32) -> String {
     match retries {
         0 => String::new(),
         1 => " (after 1 retry)".into(),

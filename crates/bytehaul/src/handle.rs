@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::watch;
 
+use crate::control::{Control, Stop, Wishes, channels};
 use crate::error::DownloadError;
 use crate::outcome::Outcome;
 use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
@@ -17,76 +18,37 @@ use crate::progress::{DownloadState, ProgressSnapshot, ProgressStream};
 /// [`detach`](Self::detach) lets it run on without one.
 #[derive(Clone)]
 pub struct DownloadHandle {
-    inner: Arc<Inner>,
+    inner: Arc<Wishes<ProgressSnapshot, Ended>>,
 }
 
-struct Inner {
-    stop: watch::Sender<Stop>,
-    progress: watch::Receiver<ProgressSnapshot>,
-    result: watch::Receiver<Option<Result<Outcome, DownloadError>>>,
-}
-
-/// What the caller has asked for; the strongest wish wins and is never taken back.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Stop {
-    Run,
-    Pause,
-    Cancel,
-    /// All handles are gone on purpose: run to the end.
-    Detached,
-}
-
-/// The session's ends of the channels that a handle holds.
-pub(crate) struct Control {
-    pub(crate) stop: watch::Receiver<Stop>,
-    pub(crate) progress: watch::Sender<ProgressSnapshot>,
-    pub(crate) result: watch::Sender<Option<Result<Outcome, DownloadError>>>,
-}
-
-impl Control {
-    /// Ends a download that never began.
-    pub(crate) fn refuse(self, error: DownloadError) {
-        self.progress
-            .send_modify(|snapshot| snapshot.state = DownloadState::Failed);
-        self.result.send_replace(Some(Err(error)));
-    }
-}
+type Ended = Result<Outcome, DownloadError>;
 
 impl DownloadHandle {
-    pub(crate) fn new() -> (Self, Control) {
-        let (stop, stop_rx) = watch::channel(Stop::Run);
-        let (progress_tx, progress) = watch::channel(ProgressSnapshot::default());
-        let (result_tx, result) = watch::channel(None);
-        let handle = Self {
-            inner: Arc::new(Inner {
-                stop,
-                progress,
-                result,
-            }),
-        };
+    pub(crate) fn new() -> (Self, Control<ProgressSnapshot, Ended>) {
+        let (wishes, control) = channels();
         (
-            handle,
-            Control {
-                stop: stop_rx,
-                progress: progress_tx,
-                result: result_tx,
+            Self {
+                inner: Arc::new(wishes),
             },
+            control,
         )
     }
 
     /// The latest look at the download; refreshed about ten times a second.
     pub fn progress(&self) -> ProgressSnapshot {
-        self.inner.progress.borrow().clone()
+        self.inner.progress()
     }
 
     /// Snapshots as they come, about ten a second, ending with the terminal one.
     pub fn progress_stream(&self) -> ProgressStream {
-        ProgressStream::new(self.inner.progress.clone())
+        ProgressStream::new(self.inner.progress_watch(), |snapshot| {
+            snapshot.state.is_terminal()
+        })
     }
 
     /// The same snapshots as a [`watch::Receiver`], for `select!` loops.
     pub fn progress_watch(&self) -> watch::Receiver<ProgressSnapshot> {
-        self.inner.progress.clone()
+        self.inner.progress_watch()
     }
 
     /// Asks the download to stop and to keep what it has. Requests in flight are dropped at once.
@@ -109,13 +71,7 @@ impl DownloadHandle {
 
     /// Lets the download run to its end without any handle.
     pub fn detach(self) {
-        self.inner.stop.send_if_modified(|stop| {
-            let run = *stop == Stop::Run;
-            if run {
-                *stop = Stop::Detached;
-            }
-            run
-        });
+        self.inner.detach();
     }
 
     /// Waits for the end. Cancel-safe; may be called any number of times, from any clone.
@@ -124,54 +80,47 @@ impl DownloadHandle {
     /// Any [`DownloadError`]; [`Cancelled`](DownloadError::Cancelled) and [`Paused`](DownloadError::Paused)
     /// when it was asked to stop before it was complete.
     pub async fn wait(&self) -> Result<Outcome, DownloadError> {
-        let mut result = self.inner.result.clone();
-        let ended = result.wait_for(Option::is_some).await;
-        match ended {
-            Ok(value) => value.clone().expect("waited for a result"),
-            // The runtime went down and took the session with it.
-            Err(_) => Err(DownloadError::Cancelled),
-        }
+        // The runtime went down and took the session with it, where there is no result.
+        let ended = self.inner.ended().await;
+        ended.unwrap_or(Err(DownloadError::Cancelled))
     }
 
     fn ask(&self, wish: Stop) -> Stopping {
-        self.inner.stop.send_if_modified(|stop| {
-            let stronger = *stop < wish || *stop == Stop::Detached;
-            if stronger {
-                *stop = wish;
-            }
-            stronger
-        });
-        let mut result = self.inner.result.clone();
-        Stopping(Box::pin(async move {
-            // An error means that the session is gone, which is an end as well.
-            let _ = result.wait_for(Option::is_some).await;
-        }))
+        self.inner.ask(wish);
+        let inner = Arc::clone(&self.inner);
+        Stopping::new(async move {
+            // Without a result the session is gone, which is an end as well.
+            let _ = inner.ended().await;
+        })
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop.send_if_modified(|stop| {
-            let run = *stop == Stop::Run;
-            if run {
-                *stop = Stop::Pause;
-            }
-            run
-        });
+impl Control<ProgressSnapshot, Ended> {
+    /// Ends a download that never began.
+    pub(crate) fn refuse(self, error: DownloadError) {
+        self.progress
+            .send_modify(|snapshot| snapshot.state = DownloadState::Failed);
+        self.result.send_replace(Some(Err(error)));
     }
 }
 
 impl std::fmt::Debug for DownloadHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DownloadHandle")
-            .field("progress", &*self.inner.progress.borrow())
+            .field("progress", &self.inner.progress())
             .finish_non_exhaustive()
     }
 }
 
-/// The end of a download that was asked to stop. Await it to know that it has stopped, or drop it: the wish
+/// The end of a transfer that was asked to stop. Await it to know that it has stopped, or drop it: the wish
 /// stands either way.
 pub struct Stopping(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Stopping {
+    pub(crate) fn new(ended: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Box::pin(ended))
+    }
+}
 
 impl Future for Stopping {
     type Output = ();

@@ -5,6 +5,7 @@
 
 mod auth;
 mod checksum;
+mod control;
 pub mod debug_log;
 mod downloader;
 mod error;
@@ -17,11 +18,13 @@ mod network;
 mod outcome;
 mod piece_hashes;
 mod progress;
+pub mod protocol;
 mod refresh;
 mod response;
 mod session;
 mod spec;
 mod stream;
+mod upload;
 
 pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
@@ -47,3 +50,7 @@ pub use crate::spec::{
     DownloadSpec, Durability, FileAllocation, FollowMetalink, OnRemoteChange, Overwrite,
 };
 pub use crate::stream::DownloadStream;
+pub use crate::upload::{
+    Checkpoint, CheckpointError, CheckpointPlace, UploadError, UploadHandle, UploadOutcome,
+    UploadProgress, UploadReader, UploadSource, UploadSpec, UploadState, Uploader, UploaderBuilder,
+};

@@ -1,6 +1,7 @@
 //! The settings of the network, each of them optional, for a downloader and for one download.
 
 mod clients;
+pub(crate) mod setters;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use bytehaul_transport::{HttpVersion, NameServer, Resolve};
 use crate::netrc::Netrc;
 
 pub(crate) use self::clients::{Access, Clients};
+pub(crate) use self::setters::network_setters;
 
 /// How a download reaches its servers: proxies, names, trust, timing. Every setting may be left out.
 ///

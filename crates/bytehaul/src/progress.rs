@@ -73,55 +73,61 @@ pub struct ProgressSnapshot {
 impl ProgressSnapshot {
     /// Received bytes as a fraction of the total, 0.0 to 1.0; `None` while the total is not known.
     pub fn fraction(&self) -> Option<f64> {
-        let total = self.total?;
-        if total == 0 {
-            return Some(1.0);
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a fraction for a bar needs no more than 52 bits"
-        )]
-        Some((self.received as f64 / total as f64).min(1.0))
+        fraction(self.received, self.total?)
     }
+}
+
+/// So many of a total, 0.0 to 1.0; nothing of nothing is all of it.
+pub(crate) fn fraction(part: u64, total: u64) -> Option<f64> {
+    if total == 0 {
+        return Some(1.0);
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a fraction for a bar needs no more than 52 bits"
+    )]
+    Some((part as f64 / total as f64).min(1.0))
 }
 
 /// Snapshots of one download as a [`Stream`], about ten a second, ending after the terminal one.
 ///
-/// A slow reader misses intermediate snapshots, never the last. Dropping it has no effect on the download.
-pub struct ProgressStream {
-    next: Pin<Box<dyn Future<Output = Changed> + Send>>,
+/// A slow reader misses intermediate snapshots, never the last. Dropping it has no effect on the transfer.
+pub struct ProgressStream<T = ProgressSnapshot> {
+    next: Pin<Box<dyn Future<Output = Changed<T>> + Send>>,
+    is_last: fn(&T) -> bool,
     ended: bool,
 }
 
-impl ProgressStream {
-    pub(crate) fn new(receiver: watch::Receiver<ProgressSnapshot>) -> Self {
+impl<T: Clone + Send + Sync + 'static> ProgressStream<T> {
+    pub(crate) fn new(receiver: watch::Receiver<T>, is_last: fn(&T) -> bool) -> Self {
         Self {
             next: Box::pin(changed(receiver)),
+            is_last,
             ended: false,
         }
     }
 
     /// The next snapshot, or `None` after the terminal one. Cancel-safe.
-    pub async fn next(&mut self) -> Option<ProgressSnapshot> {
+    pub async fn next(&mut self) -> Option<T> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
-impl Stream for ProgressStream {
-    type Item = ProgressSnapshot;
+impl<T: Clone + Send + Sync + 'static> Stream for ProgressStream<T> {
+    type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.ended {
             return Poll::Ready(None);
         }
         let (snapshot, receiver) = std::task::ready!(self.next.as_mut().poll(cx));
-        self.ended = snapshot.as_ref().is_none_or(|s| s.state.is_terminal());
+        self.ended = snapshot.as_ref().is_none_or(self.is_last);
         self.next = Box::pin(changed(receiver));
         Poll::Ready(snapshot)
     }
 }
 
-impl std::fmt::Debug for ProgressStream {
+impl<T> std::fmt::Debug for ProgressStream<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ProgressStream")
             .field("ended", &self.ended)
@@ -130,9 +136,9 @@ impl std::fmt::Debug for ProgressStream {
 }
 
 /// The next snapshot if there is one, and the receiver to wait for the one after it.
-type Changed = (Option<ProgressSnapshot>, watch::Receiver<ProgressSnapshot>);
+type Changed<T> = (Option<T>, watch::Receiver<T>);
 
-async fn changed(mut receiver: watch::Receiver<ProgressSnapshot>) -> Changed {
+async fn changed<T: Clone>(mut receiver: watch::Receiver<T>) -> Changed<T> {
     // A change that was not seen yet is reported even after the sender is gone, so the terminal one is never lost.
     let snapshot = match receiver.changed().await {
         Ok(()) => Some(receiver.borrow_and_update().clone()),

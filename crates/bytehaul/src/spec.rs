@@ -239,8 +239,8 @@ impl DownloadSpec {
 
 /// A setter for each field whose type is what it takes.
 macro_rules! setters {
-    ($($field:ident: $type:ty),* $(,)?) => {
-        impl DownloadSpec {
+    ($spec:ident, $($field:ident: $type:ty),* $(,)?) => {
+        impl $spec {
             $(
                 #[doc = concat!("Sets [`", stringify!($field), "`](Self#structfield.", stringify!($field), ").")]
                 #[must_use]
@@ -253,7 +253,9 @@ macro_rules! setters {
     };
 }
 
-setters! {
+pub(crate) use setters;
+
+setters! { DownloadSpec,
     max_connections: u32,
     piece_size: u64,
     min_split_size: u64,

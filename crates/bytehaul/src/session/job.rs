@@ -204,7 +204,7 @@ fn expected_size(
     }
 }
 
-pub(super) fn parse_url(name: &'static str, text: &str) -> Result<Url, DownloadError> {
+pub(crate) fn parse_url(name: &'static str, text: &str) -> Result<Url, DownloadError> {
     let url = Url::parse(text.trim()).map_err(|reason| {
         DownloadError::parameter(name, format!("{}: {reason}", super::shown(text)))
     })?;
@@ -244,7 +244,7 @@ fn network(
     Ok(read.into_iter().fold(network, Network::read_timeout))
 }
 
-pub(super) fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
+pub(crate) fn parse_headers(fields: &[(String, String)]) -> Result<HeaderMap, DownloadError> {
     let mut headers = HeaderMap::with_capacity(fields.len());
     for (name, value) in fields {
         let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| {

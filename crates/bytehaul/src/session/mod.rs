@@ -4,9 +4,9 @@ mod carry;
 mod compared;
 mod description;
 mod finish;
-mod given;
+pub(crate) mod given;
 mod intake;
-mod job;
+pub(crate) mod job;
 mod lease;
 mod mirrored;
 mod open;
@@ -17,16 +17,16 @@ mod probe;
 mod prove;
 mod ranged;
 mod recheck;
-mod renewal;
+pub(crate) mod renewal;
 mod roster;
 mod sequential;
 mod sink;
 mod source;
 mod spot;
-mod stats;
+pub(crate) mod stats;
 mod stream;
 mod transfer;
-mod trouble;
+pub(crate) mod trouble;
 mod visit;
 mod worker;
 
@@ -42,9 +42,10 @@ use bytes::Bytes;
 use tokio::sync::{RwLock, mpsc, watch};
 use tokio::task::JoinError;
 
+use crate::control::{Control, Stop};
 use crate::downloader::Shared;
 use crate::error::DownloadError;
-use crate::handle::{Control, DownloadHandle, Stop};
+use crate::handle::DownloadHandle;
 use crate::network::Access;
 use crate::outcome::Outcome;
 use crate::progress::{DownloadState, ProgressSnapshot};
@@ -53,13 +54,16 @@ use crate::session::stats::{Meter, Stats};
 use crate::spec::DownloadSpec;
 use crate::stream::DownloadStream;
 
+/// The session's ends of the channels that a handle holds.
+pub(crate) type DownloadControl = Control<ProgressSnapshot, Result<Outcome, DownloadError>>;
+
 /// Checks the fields of a spec.
 pub(crate) fn check(spec: DownloadSpec) -> Result<(), DownloadError> {
     Job::new(spec).map(drop)
 }
 
 /// Starts a download to a file on the current runtime. It ends by itself, and tells `control` how.
-pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: Control) {
+pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: DownloadControl) {
     match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
         Ok((job, access)) => supervise(job.safe_url.clone(), control, move |session, stop| {
@@ -73,7 +77,7 @@ pub(crate) fn spawn_stream(
     shared: Arc<Shared>,
     spec: DownloadSpec,
     handle: DownloadHandle,
-    control: Control,
+    control: DownloadControl,
 ) -> DownloadStream {
     let (sender, chunks) = mpsc::unbounded_channel();
     let mut expected = None;
@@ -100,7 +104,7 @@ fn prepare(shared: &Shared, spec: DownloadSpec) -> Result<(Job, Access), Downloa
 /// and reports on it until it ends.
 fn supervise<F>(
     url: SafeUrl,
-    control: Control,
+    control: DownloadControl,
     work: impl FnOnce(Arc<Session>, watch::Receiver<Stop>) -> F,
 ) where
     F: Future<Output = Result<Outcome, DownloadError>> + Send + 'static,
@@ -153,7 +157,10 @@ pub(crate) struct Session {
 impl Session {
     /// Runs blocking work on the target. When the caller stops waiting, what comes of it is dropped, and the gate
     /// opens only after that.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         let guard = Arc::clone(&self.gate).read_owned().await;
         let (value, _guard) = blocking(move || (work(), guard)).await;
         value
@@ -312,7 +319,7 @@ pub(crate) fn panicked(url: &SafeUrl, error: JoinError) -> DownloadError {
 const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// Runs blocking work on the runtime's blocking threads. A panic in it goes on in the caller.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => match error.try_into_panic() {

@@ -135,7 +135,7 @@ impl Meter {
     }
 }
 
-fn eta(left: u64, rate: u64) -> Option<Duration> {
+pub(crate) fn eta(left: u64, rate: u64) -> Option<Duration> {
     if left == 0 {
         return Some(Duration::ZERO);
     }

@@ -1,0 +1,18 @@
+//! The protocols that uploads and downloads can speak, and what it takes to write another one.
+//!
+//! ```no_run
+//! use bytehaul::{UploadSpec, protocol};
+//!
+//! let spec = UploadSpec::file("notes.txt", protocol::Put::new("https://dav.example.com/notes.txt"));
+//! ```
+
+pub use bytehaul_providers::*;
+
+#[cfg(feature = "form")]
+pub use bytehaul_providers::form::Form;
+#[cfg(feature = "presigned")]
+pub use bytehaul_providers::presigned::{DownloadPlan, Presigned, PresignedDownload, UploadPlan};
+#[cfg(feature = "put")]
+pub use bytehaul_providers::put::Put;
+#[cfg(feature = "tus")]
+pub use bytehaul_providers::tus::{Tus, TusDraft};

@@ -1,0 +1,207 @@
+//! The life of one upload: opens the source, takes up what an earlier run left, drives the session, and reports.
+
+mod body;
+pub(crate) mod checkpoint;
+mod courier;
+mod driver;
+mod error;
+mod handle;
+pub(crate) mod job;
+mod outcome;
+mod progress;
+mod resume;
+mod retries;
+mod source;
+mod spec;
+mod stats;
+mod uploader;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use bytehaul_providers::Completed;
+use tokio::sync::watch;
+
+pub use self::checkpoint::{Checkpoint, CheckpointError};
+pub use self::error::UploadError;
+pub use self::handle::UploadHandle;
+pub use self::outcome::UploadOutcome;
+pub use self::progress::{UploadProgress, UploadState};
+pub use self::spec::{CheckpointPlace, UploadReader, UploadSource, UploadSpec};
+pub use self::uploader::{Uploader, UploaderBuilder};
+
+use crate::control::{Control, Stop};
+use crate::session::panicked;
+use crate::session::stats::Meter;
+use crate::upload::driver::{Driver, End};
+use crate::upload::handle::UploadControl;
+use crate::upload::job::{Completed as KeepCompleted, Job, OnCancel};
+use crate::upload::resume::Opened;
+use crate::upload::stats::Stats;
+use crate::upload::uploader::Shared;
+
+/// Starts an upload on the current runtime. It ends by itself, and tells `control` how.
+pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadControl) {
+    let prepared = Job::new(spec).and_then(|job| {
+        let access = shared.downloads.clients.of(&job.network)?;
+        Ok((job, access))
+    });
+    let (job, access) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return control.refuse(error),
+    };
+    let UploadControl {
+        control,
+        checkpoint,
+    } = control;
+    let Control {
+        stop,
+        progress,
+        result,
+    } = control;
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let url = job.safe_url.clone();
+    let counted = Arc::clone(&stats);
+    // A task of its own, so that a panic in it becomes this upload's failure and nobody else's.
+    let mut work = tokio::spawn(async move {
+        let opened = resume::open(&shared, &access, job, Arc::clone(&counted), checkpoint);
+        let mut stop = stop;
+        let (job, driver) = tokio::select! {
+            biased;
+            why = stopped(&mut stop) => return (Err(why), None),
+            opened = opened => match opened {
+                Ok(Opened { job, driver }) => (job, driver),
+                Err(error) => return (Err(error), None),
+            },
+        };
+        carry(job, driver, stop).await
+    });
+    tokio::spawn(async move {
+        let mut meter = Meter::default();
+        let mut ticks = tokio::time::interval(REPORT_EVERY);
+        let mut report = |stats: &Stats| {
+            let now = Instant::now();
+            let rate = meter.sample(now, stats.wire.load(Relaxed));
+            progress.send_replace(stats.snapshot(now, rate));
+        };
+        let ended = loop {
+            tokio::select! {
+                ended = &mut work => break ended,
+                _ = ticks.tick() => report(&stats),
+            }
+        };
+        let (ended, rest) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (Err(panicked(&url, error).into()), None),
+        };
+        stats.set_state(match &ended {
+            Ok(_) => UploadState::Completed,
+            Err(UploadError::Paused) => UploadState::Paused,
+            Err(UploadError::Cancelled) => UploadState::Cancelled,
+            Err(_) => UploadState::Failed,
+        });
+        stats.set_connections(0);
+        report(&stats);
+        result.send_replace(Some(ended));
+        // What a cancelled upload has staged is discarded behind its end: nobody has to wait for the server.
+        if let Some(driver) = rest {
+            let aborted = tokio::spawn(async move { abort(driver).await });
+            if let Ok(Err(error)) = aborted.await {
+                bytehaul_log::warn!(%url, %error, "what was staged could not be discarded");
+            }
+        }
+    });
+}
+
+/// Discards what a session has staged, and then its checkpoint.
+pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
+    driver.session.abort();
+    driver.parallel = 1;
+    let ended = tokio::time::timeout(ABORT_PATIENCE, driver.run()).await;
+    match ended {
+        Ok(Ok(End::Aborted)) => driver.ledger.keeper.remove().await,
+        // It had been completed by then: nothing is staged any more.
+        Ok(Ok(End::Done(_))) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(driver.too_slow()),
+    }
+}
+
+type Carried = (Result<UploadOutcome, UploadError>, Option<Driver>);
+
+/// Drives the session until it ends or the caller wants it to; gives the driver back where something is left to discard.
+async fn carry(job: Job, mut driver: Driver, mut stop: watch::Receiver<Stop>) -> Carried {
+    let ended = tokio::select! {
+        biased;
+        why = stopped(&mut stop) => Err(why),
+        ended = driver.run() => ended,
+    };
+    match ended {
+        Ok(End::Done(completed)) => (finish(&job, &mut driver, completed).await, None),
+        Ok(End::Aborted) => (Err(UploadError::Cancelled), None),
+        Err(UploadError::Cancelled) => {
+            let _ = driver.stop().await;
+            let rest = (job.on_cancel == OnCancel::Abort).then_some(driver);
+            (Err(UploadError::Cancelled), rest)
+        }
+        Err(error) => match driver.stop().await {
+            // A pause that could not save is no clean pause.
+            Err(failed) if matches!(error, UploadError::Paused) => (Err(failed), None),
+            Ok(()) | Err(_) => (Err(error), None),
+        },
+    }
+}
+
+/// The server has said that the object is there.
+async fn finish(
+    job: &Job,
+    driver: &mut Driver,
+    completed: Completed,
+) -> Result<UploadOutcome, UploadError> {
+    let stats = &driver.stats;
+    let digest = match &job.digest {
+        Some(digest) => Some(digest.clone()),
+        None => None,
+    };
+    if job.completed == KeepCompleted::Remove
+        && let Err(error) = driver.ledger.keeper.remove().await
+    {
+        bytehaul_log::warn!(%error, "the checkpoint of a complete upload could not be removed");
+    }
+    let bytes = driver.courier.source.available().until;
+    Ok(UploadOutcome {
+        bytes,
+        sent: stats.wire.load(Relaxed),
+        resumed_from: stats.resumed_from.load(Relaxed),
+        location: completed.location,
+        etag: completed.etag,
+        payload: completed.payload,
+        digest,
+        verified: completed.verified,
+        retries: stats.retries.load(Relaxed),
+        connections: stats.peak_connections.load(Relaxed),
+        elapsed: stats.elapsed(Instant::now()),
+        url: job.safe_url.clone(),
+    })
+}
+
+/// Resolves when the caller wishes an end.
+async fn stopped(stop: &mut watch::Receiver<Stop>) -> UploadError {
+    loop {
+        let wish = *stop.borrow_and_update();
+        match wish {
+            Stop::Pause => return UploadError::Paused,
+            Stop::Cancel => return UploadError::Cancelled,
+            Stop::Run | Stop::Detached => (),
+        }
+        if stop.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// The most that discarding takes, with all its retries.
+const ABORT_PATIENCE: Duration = Duration::from_secs(60);

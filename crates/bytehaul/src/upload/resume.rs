@@ -1,0 +1,366 @@
+//! What of an earlier run is taken up: the checkpoint, as far as the source and its own receipts bear it out.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use bytehaul_integrity::crc32c_append;
+use bytehaul_providers::{Acknowledged, Left, PartReceipt, Saved};
+use bytehaul_ratelimit::BytesPerSecond;
+use bytehaul_storage::source::Fingerprint;
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::network::Access;
+use crate::session::blocking;
+use crate::session::given::Given;
+use crate::session::renewal::Renewal;
+use crate::upload::checkpoint::{Checkpoint, Keeper, VERSION};
+use crate::upload::courier::Courier;
+use crate::upload::driver::{Checksum, Driver, Ledger, now};
+use crate::upload::error::UploadError;
+use crate::upload::job::{Job, Resume};
+use crate::upload::progress::UploadState;
+use crate::upload::retries::Retries;
+use crate::upload::source::{Buffers, READ, Source};
+use crate::upload::stats::Stats;
+use crate::upload::uploader::Shared;
+
+/// An upload that is ready to be driven.
+pub(crate) struct Opened {
+    pub(crate) job: Job,
+    pub(crate) driver: Driver,
+}
+
+/// Opens the source and the session, new or taken up.
+pub(crate) async fn open(
+    shared: &Shared,
+    access: &Access,
+    mut job: Job,
+    stats: Arc<Stats>,
+    sender: watch::Sender<Option<Checkpoint>>,
+) -> Result<Opened, UploadError> {
+    stats.set_state(UploadState::Preparing);
+    let keeper = Keeper::open(
+        &job.place,
+        &job.source,
+        job.identity.clone(),
+        job.durability,
+    );
+    let keeper = Arc::new(keeper.await?);
+    let source = Source::open(&job.source).await?;
+    let fingerprint = source.fingerprint();
+    job.object.len = source.len();
+    if let Some(len) = job.object.len {
+        stats.set_total(len);
+    }
+    let courier = Arc::new(courier(shared, access, &job, source, &stats));
+    let earlier = earlier(&job, &keeper).await?;
+    let left = match earlier {
+        None => None,
+        Some(earlier) => {
+            let left = prove(&courier.source, &fingerprint, &earlier).await?;
+            // Of another source, or not wanted: it is of no use any more, and its staging is not left behind.
+            let useless = job.resume == Resume::Discard || left.is_none();
+            if useless && earlier.is_open() {
+                discard(&job, &courier, &stats, &earlier).await;
+            }
+            left.filter(|_| !useless)
+        }
+    };
+    let form = Checkpoint {
+        version: VERSION,
+        protocol: job.protocol.name().to_owned(),
+        target: job.target.clone(),
+        source: job.source_name.clone(),
+        fingerprint,
+        total: job.object.len,
+        begun_at: now(),
+        updated_at: now(),
+        session: Saved::default(),
+    };
+    if let Some(left) = &left {
+        let parts = &left.saved.parts;
+        let bytes: u64 = parts.iter().map(|part| part.size).sum();
+        stats.resumed_from.store(bytes, Relaxed);
+        for part in parts {
+            stats.known_sent(part.offset..part.end());
+        }
+        stats.acknowledged(Acknowledged { prefix: 0, bytes });
+    }
+    let session = job.protocol.open(&job.object, left);
+    let session = session.map_err(|error| UploadError::protocol(&job.safe_url, error))?;
+    let ledger = ledger(Arc::clone(&keeper), sender, form);
+    let driver = driver(&job, session, courier, stats, ledger);
+    Ok(Opened { job, driver })
+}
+
+/// Opens the session of an earlier run for being discarded; `None`: there is none.
+pub(crate) async fn open_to_abort(
+    shared: &Shared,
+    access: &Access,
+    job: Job,
+) -> Result<Option<Driver>, UploadError> {
+    let keeper = Keeper::open(
+        &job.place,
+        &job.source,
+        job.identity.clone(),
+        job.durability,
+    );
+    let keeper = Arc::new(keeper.await?);
+    let Some(earlier) = earlier(&job, &keeper).await? else {
+        return Ok(None);
+    };
+    if !earlier.is_open() {
+        keeper.remove().await?;
+        return Ok(None);
+    }
+    let stats = Arc::new(Stats::new(std::time::Instant::now()));
+    let courier = courier(shared, access, &job, Source::Bytes(Bytes::new()), &stats);
+    to_abort(&job, Arc::new(courier), stats, keeper, &earlier).map(Some)
+}
+
+/// The checkpoint of an earlier run of this very upload.
+async fn earlier(job: &Job, keeper: &Keeper) -> Result<Option<Checkpoint>, UploadError> {
+    let earlier = match job.checkpoint.clone() {
+        Some(given) => Some(given),
+        None => keeper.load().await?,
+    };
+    Ok(earlier.filter(|earlier| {
+        let is_ours = earlier.version == VERSION
+            && earlier.protocol == job.protocol.name()
+            && earlier.target == job.target
+            && earlier.source == job.source_name;
+        if !is_ours {
+            bytehaul_log::warn!("a checkpoint of another upload is not used");
+        }
+        is_ours
+    }))
+}
+
+/// What of a checkpoint may be used for this source; `None`: nothing, because it is another one.
+async fn prove(
+    source: &Source,
+    fingerprint: &Fingerprint,
+    earlier: &Checkpoint,
+) -> Result<Option<Left>, UploadError> {
+    // What a stream gave then cannot be compared with what it gives now.
+    if matches!(source, Source::Stream(_)) || earlier.fingerprint.size() != fingerprint.size() {
+        return Ok(None);
+    }
+    let difference = earlier.fingerprint.difference(fingerprint);
+    if let Some(difference) = difference {
+        bytehaul_log::debug!(
+            difference,
+            "the source may have changed since; its bytes decide"
+        );
+    }
+    let mut saved = earlier.session.clone();
+    let claimed = std::mem::take(&mut saved.parts);
+    let all = claimed.len();
+    saved.parts = same_bytes(source, claimed).await?;
+    if saved.parts.len() < all {
+        bytehaul_log::warn!(
+            parts = all - saved.parts.len(),
+            "parts of the source are not what was sent, and are sent again"
+        );
+    }
+    let unchanged = difference.is_none() && saved.parts.len() == all;
+    // Nothing at all is the same: it is another source of the same length.
+    if !unchanged && saved.parts.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Left::new(saved, unchanged)))
+}
+
+/// The receipts whose bytes have the checksum that they had when they were sent. Stops early when dropped.
+async fn same_bytes(
+    source: &Source,
+    claimed: Vec<PartReceipt>,
+) -> Result<Vec<PartReceipt>, UploadError> {
+    let source = source.clone();
+    let alive = Arc::new(());
+    let watched = Arc::downgrade(&alive);
+    let checked = blocking(move || {
+        let buffers = Buffers::default();
+        let len = source.len().unwrap_or(0);
+        let mut same = Vec::with_capacity(claimed.len());
+        for part in claimed {
+            let (mut at, end, mut crc) = (part.offset, part.end(), 0);
+            if end > len {
+                continue;
+            }
+            while at < end && watched.strong_count() > 0 {
+                let bytes = source.read(at..end, READ, &buffers)?;
+                if bytes.is_empty() {
+                    break;
+                }
+                crc = crc32c_append(crc, &bytes);
+                at += bytes.len() as u64;
+            }
+            // Without a checksum only the fingerprint speaks for it, which the caller knows.
+            if part.crc32c.is_none_or(|expected| expected == crc) {
+                same.push(part);
+            }
+        }
+        Ok(same)
+    })
+    .await;
+    drop(alive);
+    checked.map_err(|error: bytehaul_storage::Error| error.into())
+}
+
+/// Discards a session that is of no use, as far as that is possible.
+async fn discard(job: &Job, courier: &Arc<Courier>, stats: &Arc<Stats>, earlier: &Checkpoint) {
+    let none = Arc::new(Keeper::none());
+    let driver = to_abort(job, Arc::clone(courier), Arc::clone(stats), none, earlier);
+    let aborted = match driver {
+        Ok(mut driver) => {
+            driver.retries = Retries::new(
+                job.retry.clone().max_retries(1),
+                job.retry.clone().max_retries(1),
+                seed(),
+            );
+            super::abort(driver).await
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = aborted {
+        bytehaul_log::warn!(%error, "what an earlier run has staged could not be discarded");
+    }
+}
+
+fn to_abort(
+    job: &Job,
+    courier: Arc<Courier>,
+    stats: Arc<Stats>,
+    keeper: Arc<Keeper>,
+    earlier: &Checkpoint,
+) -> Result<Driver, UploadError> {
+    let mut object = job.object.clone();
+    object.len = earlier.total;
+    let left = Left::new(earlier.session.clone(), true);
+    let session = job.protocol.open(&object, Some(left));
+    let session = session.map_err(|error| UploadError::protocol(&job.safe_url, error))?;
+    let (sender, _) = watch::channel(None);
+    let mut driver = driver(
+        job,
+        session,
+        courier,
+        stats,
+        ledger(keeper, sender, earlier.clone()),
+    );
+    driver.checksum = Checksum::None;
+    Ok(driver)
+}
+
+fn ledger(
+    keeper: Arc<Keeper>,
+    sender: watch::Sender<Option<Checkpoint>>,
+    form: Checkpoint,
+) -> Ledger {
+    Ledger {
+        keeper,
+        sender,
+        form,
+        saving: None,
+        last: None,
+        pause: Duration::ZERO,
+        is_dirty: false,
+        stage: None,
+    }
+}
+
+fn driver(
+    job: &Job,
+    session: Box<dyn bytehaul_providers::UploadSession>,
+    courier: Arc<Courier>,
+    stats: Arc<Stats>,
+    ledger: Ledger,
+) -> Driver {
+    let checksum = match (&job.digest, &courier.source) {
+        (None, _) => Checksum::None,
+        (Some(expected), Source::Stream(_)) => Checksum::Stream {
+            expected: expected.clone(),
+            hasher: Some(bytehaul_integrity::Hasher::new(expected.algorithm())),
+        },
+        (Some(expected), source) => Checksum::Beside(beside(
+            source.clone(),
+            expected.clone(),
+            courier.name.clone(),
+        )),
+    };
+    Driver {
+        session,
+        courier,
+        stats,
+        retries: Retries::new(job.begin_retry.clone(), job.retry.clone(), seed()),
+        parallel: job.parallel,
+        ledger,
+        checksum,
+        flights: JoinSet::new(),
+        digests: 0,
+        acknowledged: 0,
+    }
+}
+
+/// Compares the source with its checksum beside the transfer; stops when nobody waits for it any more.
+fn beside(
+    source: Source,
+    expected: bytehaul_integrity::Digest,
+    name: String,
+) -> watch::Receiver<Option<Result<bytehaul_integrity::Digest, UploadError>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let len = source.len().unwrap_or(0);
+        let verdict = tokio::select! {
+            () = sender.closed() => return,
+            digest = source.digest(0..len, expected.algorithm()) => match digest {
+                Ok(actual) if actual == expected => Ok(actual),
+                Ok(actual) => Err(UploadError::ChecksumMismatch {
+                    name,
+                    expected: Box::new(expected),
+                    actual: Box::new(actual),
+                }),
+                Err(error) => Err(error),
+            },
+        };
+        sender.send_replace(Some(verdict));
+    });
+    receiver
+}
+
+fn courier(
+    shared: &Shared,
+    access: &Access,
+    job: &Job,
+    source: Source,
+    stats: &Arc<Stats>,
+) -> Courier {
+    let renewal = job.endpoint.clone().map(|endpoint| {
+        let given = Given::new(
+            endpoint,
+            job.headers.clone(),
+            job.auth.clone(),
+            Arc::clone(&access.netrc),
+        );
+        Renewal::new(given, job.refresher.clone(), job.expires_at)
+    });
+    Courier {
+        client: access.client.clone(),
+        renewal,
+        url: job.safe_url.clone(),
+        name: job.source_name.clone(),
+        source,
+        limiter: shared.limiter.child(BytesPerSecond::new(job.speed)),
+        stats: Arc::clone(stats),
+        digest: job.digest.clone(),
+    }
+}
+
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
