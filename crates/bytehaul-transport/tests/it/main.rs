@@ -30,3 +30,5 @@ mod tls_trust;
 mod upload;
 mod upload_h2;
 mod upload_peer;
+#[cfg(unix)]
+mod upload_real;
