@@ -12,6 +12,7 @@ class Refused(Exception):
 
 def answers(handle):
     """Answers with `{"ok": …}` or `{"refused": CODE}` until standard input ends."""
+    handle = {"ready": lambda: None, **handle}
     for line in sys.stdin:
         question = json.loads(line)
         try:

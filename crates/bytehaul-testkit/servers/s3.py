@@ -80,7 +80,11 @@ def make_bucket():
     """The port is open a moment before there is anything behind it."""
     for patience in range(100):
         try:
-            return direct.create_bucket(Bucket=bucket) and None
+            direct.create_bucket(Bucket=bucket)
+            return
+        except direct.exceptions.BucketAlreadyOwnedByYou:
+            # An earlier try went through, only its answer did not.
+            return
         except (ClientError, HTTPClientError):
             if patience == 99:
                 raise

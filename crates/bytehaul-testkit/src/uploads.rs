@@ -17,6 +17,7 @@
 //! ```
 
 mod azurite;
+mod draft;
 mod form;
 mod gate;
 mod installed;
@@ -24,10 +25,13 @@ mod place;
 mod s3;
 mod sdk;
 mod tus;
+mod tus_py;
 
 pub use self::azurite::{Azurite, Blocks, Sas};
+pub use self::draft::{DraftServer, DraftSetup};
 pub use self::form::{FormServer, FormSetup};
 pub use self::gate::{Fault, Gate, Passed};
 pub use self::installed::{client, node, python};
 pub use self::s3::{S3Part, S3Server};
 pub use self::tus::{TusServer, TusSetup};
+pub use self::tus_py::TusPy;

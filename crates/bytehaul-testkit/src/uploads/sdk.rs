@@ -21,15 +21,17 @@ pub(super) struct Sdk {
 }
 
 impl Sdk {
-    /// Starts a script of `servers/`; files for bodies are put into `scratch`.
+    /// Starts a script of `servers/` and waits until it made what it needs on the server; files for bodies are put into `scratch`.
     ///
     /// # Panics
     /// When it does not start.
     pub(super) fn start(script: &str, arguments: &[&str], scratch: &Path) -> Self {
         let python = installed::python()
             .expect("the server beside it was started by what is installed with it");
-        Self::launch(python, script, arguments, scratch)
-            .unwrap_or_else(|error| panic!("{script}: {error}"))
+        let sdk = Self::launch(python, script, arguments, scratch)
+            .unwrap_or_else(|error| panic!("{script}: {error}"));
+        sdk.ask("ready", json!({})).expect("nobody refuses this");
+        sdk
     }
 
     fn launch(

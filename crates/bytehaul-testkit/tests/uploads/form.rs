@@ -52,7 +52,7 @@ impl<'a> Client<'a> {
         Self {
             server,
             dir: tempfile::tempdir().unwrap(),
-            md5: format!("fileMd5={}", MD5),
+            md5: format!("fileMd5={MD5}"),
         }
     }
 
@@ -105,9 +105,9 @@ fn chunks_one_after_the_other() {
     assert_eq!(client.chunk(4, &CONTENT[4..12]), r#"{"nextByte": 7} 200"#);
     server.set(&FormSetup::new().blank());
     assert_eq!(client.chunk(7, &CONTENT[7..20]), "200");
-    assert_eq!(server.partial(MD5).unwrap(), CONTENT[..20].as_bytes());
+    assert_eq!(server.partial(MD5).unwrap(), &CONTENT.as_bytes()[..20]);
     server.set(&FormSetup::new());
-    let id = done(&format!("id-{}", MD5));
+    let id = done(&format!("id-{MD5}"));
     assert_eq!(client.chunk(20, &CONTENT[20..]), id);
     assert_eq!(client.chunk(20, &CONTENT[20..]), id);
     assert_eq!(client.prepare(), id);

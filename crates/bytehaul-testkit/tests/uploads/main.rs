@@ -3,10 +3,12 @@
 #![cfg(unix)]
 
 mod azurite;
+mod draft;
 mod form;
 mod gate;
 mod s3;
 mod tus;
+mod tus_py;
 
 use std::process::Command;
 

@@ -231,8 +231,8 @@ fn pass_answer(
                 entry.answered = is_heard;
             });
         }
-        // Leave to send the body has to get through, whatever becomes of the answer.
-        if is_heard || status == 100 {
+        // What is said in between gets through, whatever becomes of the answer.
+        if is_heard || is_interim {
             client.write_all(&head.bytes)?;
         }
         let framing = head.answer_body(&request.method)?;
