@@ -76,12 +76,13 @@ impl std::fmt::Display for Said {
 
 /// What the answer to a completion says of the object.
 pub(super) fn completed(answer: &Answer<'_>) -> Completed {
-    let mut completed = Completed::default();
     let text = |name: &str| answer.header(name).map(str::to_owned);
-    completed.etag = s3::element(answer.body, "ETag").or_else(|| text("etag"));
-    completed.location = s3::element(answer.body, "Location").or_else(|| text("location"));
-    completed.payload = (!answer.body.is_empty()).then(|| answer.body.clone());
-    completed
+    Completed {
+        etag: s3::element(answer.body, "ETag").or_else(|| text("etag")),
+        location: s3::element(answer.body, "Location").or_else(|| text("location")),
+        payload: (!answer.body.is_empty()).then(|| answer.body.clone()),
+        ..Completed::default()
+    }
 }
 
 /// The length of the object that an answer to the head request speaks of.

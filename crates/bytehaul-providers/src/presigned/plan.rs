@@ -33,7 +33,8 @@ pub struct UploadPlan {
     /// Discards what was staged. `None`: nothing is sent, and what was staged stays until the server forgets it.
     pub abort_request: Option<PlanRequest>,
     /// Asks whether the object is there, with a signed `HEAD` (the default method) or `GET`. Needed only where the answer to
-    /// `complete_request` was lost and the session is gone when it is sent again; without it that upload ends as
+    /// `complete_request` was lost and the session is gone when it is sent again (a `GET` only of objects up to 1 MiB, which is
+    /// what is read of an answer); without it that upload ends as
     /// [`Indeterminate`](crate::ProtocolErrorKind::Indeterminate).
     pub head_request: Option<PlanRequest>,
     /// How long before their expiry new URLs are asked for, in seconds. Default 60.

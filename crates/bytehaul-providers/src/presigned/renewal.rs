@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use crate::{BoxError, presigned::UploadPlan};
-use crate::{Call, CallError, ExchangeId, Refresh, Step};
+use crate::presigned::UploadPlan;
+use crate::{BoxError, Call, CallError, ExchangeId, Refresh, Step};
 
 /// What a request is for, whatever URL it is sent to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -133,14 +133,13 @@ impl Renewal {
         };
         Some(Call::new(id, Step::Refresh, move |_| {
             Box::pin(async move {
-                let given = match refresh()
-                    .await
-                    .map_err(|error| error.downcast::<CallError>())
-                {
+                let given = match refresh().await {
                     Ok(plan) => Ok(plan),
-                    Err(Ok(error)) if error.retry => return Err(*error),
-                    Err(Ok(error)) => Err(error.source),
-                    Err(Err(error)) => Err(error),
+                    Err(error) => match error.downcast::<CallError>() {
+                        Ok(error) if error.retry => return Err(*error),
+                        Ok(error) => Err(error.source),
+                        Err(error) => Err(error),
+                    },
                 };
                 let given: crate::Returned = Box::new(Renewed(given));
                 Ok(given)

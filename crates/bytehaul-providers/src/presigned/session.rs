@@ -78,10 +78,11 @@ impl Session {
             .is_some_and(|left| left.saved.stage == Stage::Committing);
         match left {
             Some(left) if left.saved.stage == Stage::Complete && left.unchanged => {
-                let mut completed = Completed::default();
-                completed.etag = left.saved.extra.get(ETAG).cloned();
                 session.restore(&left.saved.parts);
-                session.state = State::Done(completed);
+                session.state = State::Done(Completed {
+                    etag: left.saved.extra.get(ETAG).cloned(),
+                    ..Completed::default()
+                });
             }
             Some(left) => session.restore(&left.saved.parts),
             None => session.restore(resumed),
@@ -232,9 +233,10 @@ impl Session {
                 "an object of this length is there, but not of these parts",
             ));
         }
-        let mut completed = Completed::default();
-        completed.etag = etag;
-        Ok(completed)
+        Ok(Completed {
+            etag,
+            ..Completed::default()
+        })
     }
 
     /// Whether an ETag in the form that S3 gives to objects of parts says that they are others.
@@ -440,10 +442,12 @@ impl UploadSession for Session {
     }
 
     fn saved(&self) -> Saved {
-        let mut saved = Saved::default();
-        saved.session = self.plan.upload_id.clone().map(SessionId::new);
-        saved.part_size = self.plan.chunk;
-        saved.parts = self.parts.receipts();
+        let mut saved = Saved {
+            session: self.plan.upload_id.clone().map(SessionId::new),
+            part_size: self.plan.chunk,
+            parts: self.parts.receipts(),
+            ..Saved::default()
+        };
         saved.extra.insert(PLAN.into(), self.fingerprint.clone());
         saved.stage = match &self.state {
             State::Sending if self.parts.all_done() => Stage::Committing,
@@ -466,11 +470,14 @@ impl UploadSession for Session {
 
 /// What is known of an object that needs no completion: of one part, it is that part.
 fn alone(parts: &Parts) -> Completed {
-    let mut completed = Completed::default();
-    if let [receipt] = &parts.receipts()[..] {
-        completed.etag = receipt.tag.clone();
+    let etag = match &parts.receipts()[..] {
+        [receipt] => receipt.tag.clone(),
+        _ => None,
+    };
+    Completed {
+        etag,
+        ..Completed::default()
     }
-    completed
 }
 
 fn indeterminate(what: &str) -> ProtocolError {
