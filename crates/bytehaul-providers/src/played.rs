@@ -36,6 +36,8 @@ impl Seen {
 pub(crate) enum Play {
     Answer(u16, Vec<(String, String)>, Bytes),
     Lost(Lost),
+    /// This status before anything of the body was sent.
+    Early(u16),
     /// The client dies before it hears anything, and a new one takes up what was saved at the last report.
     Crash,
 }
@@ -49,13 +51,14 @@ impl Play {
         Self::Answer(status, Vec::new(), body.into())
     }
 
-    /// `lost`, `unsent`, `crash`, or a status, fields as `[name: value]`, and a body.
+    /// `lost`, `unsent`, `crash`, `early STATUS`, or a status, fields as `[name: value]`, and a body.
     pub(crate) fn parse(text: &str) -> Self {
         let (first, mut rest) = text.split_once(' ').unwrap_or((text, ""));
         match first {
             "lost" => return Self::Lost(Lost::Unknown),
             "unsent" => return Self::Lost(Lost::Unsent),
             "crash" => return Self::Crash,
+            "early" => return Self::Early(rest.parse().unwrap()),
             _ => (),
         }
         let mut headers = Vec::new();
@@ -72,6 +75,9 @@ impl Play {
         Self::Answer(first.parse().unwrap(), headers, rest.to_owned().into())
     }
 }
+
+/// Status, fields and body of an answer, and which bytes of the source were sent for it.
+type Reported<'a> = (StatusCode, &'a [(String, String)], &'a Bytes, Option<Range<u64>>);
 
 /// How it ended.
 #[derive(Debug)]
@@ -169,7 +175,19 @@ impl<'a> Driven<'a> {
             available.until = available
                 .until
                 .max(seen.source.as_ref().map_or(0, |range| range.end));
-            let lost = match server(&seen) {
+            // Drivers save before something is sent that a server may keep.
+            if session.saved().stage != kept.stage {
+                kept = session.saved();
+            }
+            let mut sent = seen.source.clone();
+            let play = match server(&seen) {
+                Play::Early(status) => {
+                    sent = sent.map(|range| range.start..range.start);
+                    Play::status(status)
+                }
+                other => other,
+            };
+            let lost = match play {
                 Play::Crash => {
                     let text = serde_json::to_string(&kept).unwrap();
                     let left = Left::new(self.proved(serde_json::from_str(&text).unwrap()), true);
@@ -177,10 +195,11 @@ impl<'a> Driven<'a> {
                     continue;
                 }
                 Play::Lost(how) => how,
+                Play::Early(_) => unreachable!("made an answer above"),
                 Play::Answer(status, fields, body) => {
                     let status = StatusCode::from_u16(status).unwrap();
-                    match self.report(&mut *session, &exchange, &seen, status, &fields, &body, now)
-                    {
+                    let reported = (status, &*fields, &body, sent);
+                    match self.report(&mut *session, &exchange, reported, now) {
                         Ok(()) => {
                             self.check(&*session);
                             kept = session.saved();
@@ -250,18 +269,11 @@ impl<'a> Driven<'a> {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "an answer is made of all of them"
-    )]
     fn report(
         &self,
         session: &mut dyn UploadSession,
         exchange: &Exchange,
-        seen: &Seen,
-        status: StatusCode,
-        fields: &[(String, String)],
-        body: &Bytes,
+        (status, fields, body, sent): Reported<'_>,
         now: SystemTime,
     ) -> Result<(), Fault> {
         let mut headers = HeaderMap::new();
@@ -270,7 +282,7 @@ impl<'a> Driven<'a> {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let mut answer = Answer::new(status, &headers, body, &exchange.url);
-        if let Some(range) = &seen.source {
+        if let Some(range) = sent {
             let bytes = &self.source[range.start as usize..range.end as usize];
             answer = answer.sent(bytes.len() as u64, Some(crc32c(bytes)));
         }

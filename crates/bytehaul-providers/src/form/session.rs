@@ -234,6 +234,9 @@ impl UploadSession for Session {
         }
         match range {
             None => self.prepared(reply),
+            Some(range) if answer.sent != range.end - range.start => Err(Fault::Again(
+                "the server answered before it had the whole chunk".into(),
+            )),
             Some(range) => self.taken(reply, range, answer.crc32c),
         }
     }
