@@ -153,4 +153,4 @@ impl Drop for Held {
 static HELD: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
 const ATTEMPTS: usize = 16;
 const PATIENCE: usize = 5;
-const LOOK: Duration = Duration::from_millis(4);
+const LOOK: Duration = Duration::from_millis(10);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytehaul_storage::checkpoints::{self, EntryContent};
@@ -299,25 +300,31 @@ fn the_list_says_what_there_is() {
 fn listing_neither_disturbs_claims_nor_misses_who_has_one() {
     let Fixture { all, .. } = fixture();
     let all = all.durability(Durability::Kill);
-    let done = std::sync::atomic::AtomicBool::new(false);
+    all.claim("free").unwrap().save(b"0").unwrap();
+    let done = AtomicBool::new(false);
+    let look = || {
+        while !done.load(Ordering::Acquire) {
+            for entry in all.list().unwrap() {
+                assert!(entry.key() != Some("held") || entry.in_use, "{entry:?}");
+            }
+        }
+    };
+    let mut held = all.claim("held").unwrap();
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut file = all.claim("held").unwrap();
-            file.save(b"0").unwrap();
-            for round in 0..2000u32 {
-                file.save(&round.to_le_bytes()).unwrap();
-                drop(all.claim("other").unwrap());
+        let lookers = [scope.spawn(look), scope.spawn(look)];
+        let claims = scope.spawn(|| {
+            for round in 0..500u32 {
+                held.save(&round.to_le_bytes())?;
+                drop(all.claim("free")?);
+                drop(all.claim("made")?);
             }
-            done.store(true, std::sync::atomic::Ordering::Release);
-            // Until the lister has seen it for the last time.
-            std::thread::sleep(Duration::from_millis(50));
+            Ok::<_, Error>(())
         });
-        while !done.load(std::sync::atomic::Ordering::Acquire) {
-            for entry in all.list().unwrap_or_default() {
-                if entry.key() == Some("held") {
-                    assert!(entry.in_use, "{entry:?}");
-                }
-            }
+        let claims = claims.join();
+        done.store(true, Ordering::Release);
+        claims.unwrap().unwrap();
+        for looker in lookers {
+            looker.join().unwrap();
         }
     });
 }
