@@ -283,6 +283,18 @@ fn after_a_lost_chunk_the_server_is_asked() {
 }
 
 #[test]
+fn a_chunk_that_was_not_sent_is_not_taken() {
+    let hasty = ["prepare -> 200", "0+4 -> early 200"];
+    let then = [
+        "ask -> 200",
+        "0+4 -> 200 {\"nextByte\":4}",
+        "4+4 -> 200",
+        "8+2 -> 200",
+    ];
+    check(&[&hasty[..], &then[..]].concat(), "done");
+}
+
+#[test]
 fn a_crash_goes_on_where_the_server_is() {
     check(
         &[
