@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use bytehaul_providers::DownloadProtocol;
 use bytehaul_transport::SafeUrl;
 use http::StatusCode;
 
@@ -71,6 +72,8 @@ pub struct Refreshed {
     pub headers: Option<Vec<(String, String)>>,
     /// When to ask again. `None`: when the server says so.
     pub expires_at: Option<SystemTime>,
+    /// The protocol to go on with.
+    pub(crate) protocol: Option<Arc<dyn DownloadProtocol>>,
 }
 
 impl Refreshed {
@@ -123,6 +126,24 @@ impl fmt::Debug for Refreshed {
             .field("headers", &self.headers.as_ref().map(names))
             .field("expires_at", &self.expires_at)
             .finish()
+    }
+}
+
+/// A protocol that renews itself, as a refresher.
+#[derive(Debug)]
+pub(crate) struct OfProtocol(pub(crate) Arc<dyn DownloadProtocol>);
+
+impl Refresh for OfProtocol {
+    fn refresh(&self, _: RefreshRequest) -> Refreshing<'_> {
+        Box::pin(async move {
+            let renewal = self.0.refresh().ok_or("the protocol can renew nothing")?;
+            let protocol = renewal.await?;
+            Ok(Refreshed {
+                expires_at: protocol.expires_at(),
+                protocol: Some(protocol),
+                ..Refreshed::default()
+            })
+        })
     }
 }
 

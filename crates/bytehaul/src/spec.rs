@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytehaul_providers::DownloadProtocol;
+
 use crate::auth::Auth;
 use crate::checksum::Checksum;
 use crate::error::DownloadError;
@@ -100,6 +102,12 @@ pub struct DownloadSpec {
     /// When the URL or the credentials expire: the refresher is asked half a minute before. Default `None`: when the
     /// server says so.
     pub expires_at: Option<SystemTime>,
+    /// Makes URL and fields of each request in place of [`url`](Self::url) alone, such as ones signed for that range, and
+    /// renews them; where it can renew nothing, the [`refresher`](Self::refresher) is asked for headers and credentials.
+    /// `url` still says what the file is called, and which one it is from one run to the next. Headers and credentials of
+    /// this spec go to the origin of `url` only, those of the protocol win over them, and nothing is looked up in a `.netrc`
+    /// file. Mirrors are plain URLs. Default `None`.
+    pub protocol: Option<Arc<dyn DownloadProtocol>>,
     /// What a finished file and the record of a partial one must survive. Default: a power cut.
     pub durability: Durability,
     /// Bytes of received data held in memory, at most, between the sockets and the disk. Default 64 MiB; at
@@ -138,9 +146,25 @@ impl DownloadSpec {
             auth: None,
             refresher: None,
             expires_at: None,
+            protocol: None,
             durability: Durability::default(),
             memory_budget: 64 * MIB,
         }
+    }
+
+    /// A download of what `protocol` speaks of: its [`target`](DownloadProtocol::target) is the URL.
+    ///
+    /// ```
+    /// # #[cfg(feature = "presigned")] {
+    /// use bytehaul::{DownloadSpec, protocol};
+    ///
+    /// let plan = protocol::DownloadPlan::new("https://example.com/big.iso?X-Amz-Signature=s").total_size(1 << 30);
+    /// let spec = DownloadSpec::with_protocol(protocol::PresignedDownload::new(plan)?);
+    /// # }
+    /// # Ok::<(), protocol::ProtocolError>(())
+    /// ```
+    pub fn with_protocol(protocol: impl DownloadProtocol + 'static) -> Self {
+        Self::new(protocol.target()).protocol(protocol)
     }
 
     /// Checks every field without sending or opening anything, as starting a download does first.
@@ -229,6 +253,21 @@ impl DownloadSpec {
         self
     }
 
+    /// Sets [`protocol`](Self#structfield.protocol).
+    #[must_use]
+    pub fn protocol(mut self, protocol: impl DownloadProtocol + 'static) -> Self {
+        self.protocol = Some(Arc::new(protocol));
+        self
+    }
+
+    /// Sets the `Accept` field of every request, in place of those among [`headers`](Self#structfield.headers).
+    #[must_use]
+    pub fn accept(mut self, value: impl Into<String>) -> Self {
+        self.headers
+            .retain(|(name, _)| !name.trim().eq_ignore_ascii_case("accept"));
+        self.header("accept", value)
+    }
+
     /// Adds one request header to [`headers`](Self#structfield.headers).
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -306,6 +345,10 @@ impl fmt::Debug for DownloadSpec {
             .field("auth", &self.auth)
             .field("refresher", &self.refresher)
             .field("expires_at", &self.expires_at)
+            .field(
+                "protocol",
+                &self.protocol.as_ref().map(|protocol| protocol.name()),
+            )
             .field("durability", &self.durability)
             .field("memory_budget", &self.memory_budget)
             .finish()

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytehaul_integrity::Digest;
+use bytehaul_providers::DownloadProtocol;
 use bytehaul_schedule::RetryPolicy;
 use bytehaul_transport::SafeUrl;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -28,6 +29,7 @@ pub(crate) struct Job {
     pub(crate) auth: Option<HeaderValue>,
     pub(crate) refresher: Option<Arc<dyn Refresh>>,
     pub(crate) expires_at: Option<SystemTime>,
+    pub(crate) protocol: Option<Arc<dyn DownloadProtocol>>,
     pub(crate) place: Place,
     pub(crate) connections: Connections,
     pub(crate) piece_size: Option<u64>,
@@ -128,6 +130,7 @@ impl Job {
             auth: spec.auth.map(|auth| auth.field()).transpose()?,
             refresher: spec.refresher,
             expires_at: spec.expires_at,
+            protocol: spec.protocol.clone(),
             url,
             safe_url,
             mirrors: parse_mirrors(spec.mirrors)?,
@@ -152,7 +155,10 @@ impl Job {
                 .checksum
                 .map(|checksum| checksum.digest())
                 .transpose()?,
-            size: expected_size(spec.expected_size, spec.piece_hashes.as_ref())?,
+            size: expected_size(
+                planned_size(spec.expected_size, spec.protocol.as_deref())?,
+                spec.piece_hashes.as_ref(),
+            )?,
             pieces: spec.piece_hashes,
             follow_metalink: spec.follow_metalink,
             network: network(spec.network, spec.connect_timeout, spec.read_timeout)?,
@@ -183,6 +189,20 @@ impl Job {
             }),
             _ => Ok(()),
         }
+    }
+}
+
+/// The size that the caller, or else the protocol, knows.
+fn planned_size(
+    size: Option<u64>,
+    protocol: Option<&dyn DownloadProtocol>,
+) -> Result<Option<u64>, DownloadError> {
+    match (size, protocol.and_then(DownloadProtocol::total_size)) {
+        (Some(size), Some(planned)) if size != planned => {
+            let reason = format!("{size} bytes are not the {planned} of the protocol");
+            Err(DownloadError::parameter("expected size", reason))
+        }
+        (size, planned) => Ok(size.or(planned)),
     }
 }
 

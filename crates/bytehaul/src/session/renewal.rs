@@ -5,11 +5,12 @@ mod flight;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use bytehaul_providers::DownloadProtocol;
 use bytehaul_transport::{SafeUrl, Url};
 use http::StatusCode;
 
 use crate::error::DownloadError;
-use crate::refresh::{Refresh, RefreshReason, RefreshRequest, Refreshed};
+use crate::refresh::{OfProtocol, Refresh, RefreshReason, RefreshRequest, Refreshed};
 use crate::session::given::Given;
 use crate::session::renewal::flight::{Failure, Flight};
 
@@ -26,6 +27,8 @@ pub(crate) struct Current {
     /// How many times it has been renewed.
     generation: u64,
     pub(crate) given: Arc<Given>,
+    /// What makes URL and fields of each request, where that is not the URL alone.
+    pub(crate) protocol: Option<Arc<dyn DownloadProtocol>>,
     /// Where redirects from its URL lead.
     pub(crate) learned: Option<Url>,
 }
@@ -49,6 +52,7 @@ impl Renewal {
             current: Current {
                 generation: 0,
                 given: Arc::new(given),
+                protocol: None,
                 learned: None,
             },
             since: Instant::now(),
@@ -61,6 +65,16 @@ impl Renewal {
             refresher,
             state: Mutex::new(state),
         }
+    }
+
+    /// The same for requests that a protocol makes. It says when they expire, if nothing else does.
+    pub(crate) fn of_protocol(mut self, protocol: Arc<dyn DownloadProtocol>) -> Self {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let now = SystemTime::now();
+        let expires_at = protocol.expires_at();
+        state.expiry = state.expiry.or(expires_at.map(|at| Expiry::of(at, now)));
+        state.current.protocol = Some(protocol);
+        self
     }
 
     /// What to make the next request with. What is about to expire is renewed beside the transfer; only what has
@@ -93,15 +107,16 @@ impl Renewal {
         by: &Current,
         status: StatusCode,
     ) -> Result<Then, DownloadError> {
-        let Some(refresher) = self.refresher.as_ref().filter(|_| is_refusal(status)) else {
-            return Ok(Then::TakeIt);
-        };
         let flight = {
             let mut state = self.state();
+            let refresher = state.refresher(self.refresher.as_ref());
+            let Some(refresher) = refresher.filter(|_| is_refusal(status)) else {
+                return Ok(Then::TakeIt);
+            };
             match state.about(by.generation, status, Instant::now()) {
                 About::Old => return Ok(Then::AskAgain),
                 About::Final => return Ok(Then::TakeIt),
-                About::Expired => state.take_off(refresher, RefreshReason::Status(status)),
+                About::Expired => state.take_off(&refresher, RefreshReason::Status(status)),
             }
         };
         flight.landed().await;
@@ -128,13 +143,13 @@ impl Renewal {
     }
 
     fn ahead(&self, now: SystemTime) -> Option<(Arc<Flight>, bool)> {
-        let refresher = self.refresher.as_ref()?;
         let mut state = self.state();
         let expiry = state.expiry.filter(|expiry| expiry.ask_at <= now)?;
+        let refresher = state.refresher(self.refresher.as_ref())?;
         if state.flight.is_none() && state.fruitless >= MOST_FRUITLESS {
             return None;
         }
-        let flight = state.take_off(refresher, RefreshReason::Expiring);
+        let flight = state.take_off(&refresher, RefreshReason::Expiring);
         Some((flight, expiry.at <= now))
     }
 
@@ -227,6 +242,16 @@ impl State {
         }
     }
 
+    /// The protocol where it renews itself, else the caller's refresher.
+    fn refresher(&self, given: Option<&Arc<dyn Refresh>>) -> Option<Arc<dyn Refresh>> {
+        match &self.current.protocol {
+            Some(protocol) if protocol.refresh().is_some() => {
+                Some(Arc::new(OfProtocol(Arc::clone(protocol))))
+            }
+            Some(_) | None => given.cloned(),
+        }
+    }
+
     /// The refresher's future under way, or a new one.
     fn take_off(&mut self, refresher: &Arc<dyn Refresh>, reason: RefreshReason) -> Arc<Flight> {
         let (fruitless, url) = (self.fruitless, self.current.given.safe_url());
@@ -252,10 +277,12 @@ impl State {
         clock: SystemTime,
     ) -> Result<(), DownloadError> {
         let given = self.current.given.renewed(refreshed)?;
+        let protocol = self.protocol(refreshed)?;
         bytehaul_log::debug!(url = %given.safe_url(), "new credentials");
         self.current = Current {
             generation: self.current.generation + 1,
             given: Arc::new(given),
+            protocol,
             learned: None,
         };
         self.since = now;
@@ -265,6 +292,25 @@ impl State {
         self.standing = Standing::New;
         self.fruitless += 1;
         Ok(())
+    }
+
+    /// The protocol to go on with, which has to be for a file of the same length.
+    fn protocol(
+        &self,
+        refreshed: &Refreshed,
+    ) -> Result<Option<Arc<dyn DownloadProtocol>>, DownloadError> {
+        let Some(newer) = &refreshed.protocol else {
+            return Ok(self.current.protocol.clone());
+        };
+        let before = self.current.protocol.as_ref();
+        let before = before.and_then(|protocol| protocol.total_size());
+        match (before, newer.total_size()) {
+            (Some(before), Some(now)) if before != now => {
+                let reason = format!("{now} bytes instead of {before}");
+                Err(DownloadError::parameter("renewed total size", reason))
+            }
+            _ => Ok(Some(Arc::clone(newer))),
+        }
     }
 }
 

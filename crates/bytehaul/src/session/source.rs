@@ -4,13 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bytehaul_providers::{DownloadProtocol, ProtocolError, ProtocolErrorKind, Wanted};
 use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
+use crate::error::DownloadError;
 use crate::identity::Identity;
 use crate::metalink::{self, Named};
+use crate::netrc::Entries;
 use crate::network::Access;
 use crate::response::{self, Answer};
 use crate::session::given::Given;
@@ -49,7 +52,15 @@ pub(crate) struct Reply {
 impl Source {
     /// The file at the URL that a download is of.
     pub(crate) fn new(access: &Access, job: &Job) -> Self {
-        let renewal = Renewal::new(given(access, job), job.refresher.clone(), job.expires_at);
+        let (refresher, expires_at) = (job.refresher.clone(), job.expires_at);
+        let renewal = match &job.protocol {
+            None => Renewal::new(given(access, job), refresher, expires_at),
+            Some(protocol) => {
+                // What a protocol has signed is not to be signed a second time by what a file says.
+                let given = with_netrc(Arc::default(), job);
+                Renewal::new(given, refresher, expires_at).of_protocol(Arc::clone(protocol))
+            }
+        };
         Self::of(access, job.url.clone(), renewal)
     }
 
@@ -97,10 +108,16 @@ impl Source {
     pub(crate) async fn ask(&self, range: RequestRange) -> Result<Reply, Trouble> {
         loop {
             let current = self.renewal.current().await;
-            let response = self
-                .send(&current, range.clone())
-                .await
-                .map_err(|error| Trouble::transport(&self.safe_url, error))?;
+            let sent = match &current.protocol {
+                Some(protocol) => {
+                    let request = by_protocol(&**protocol, &current.given, range.clone());
+                    let request = request.map_err(|error| self.unaskable(error))?;
+                    // A redirect is good for this request alone.
+                    self.client.send(request).await
+                }
+                None => self.send(&current, range.clone()).await,
+            };
+            let response = sent.map_err(|error| Trouble::transport(&self.safe_url, error))?;
             let status = response.status();
             if status.is_success() {
                 self.renewal.accepted(&current);
@@ -168,6 +185,17 @@ impl Source {
         Ok(bytes.freeze())
     }
 
+    /// The protocol cannot make a request.
+    fn unaskable(&self, error: ProtocolError) -> Trouble {
+        Trouble::Fatal(match error.kind() {
+            ProtocolErrorKind::Refresh => DownloadError::Refresh {
+                url: self.safe_url.clone(),
+                source: Arc::new(error),
+            },
+            _ => DownloadError::parameter("protocol", error),
+        })
+    }
+
     fn understand(&self, response: Response) -> Reply {
         let status = response.status();
         let latency = response.latency();
@@ -202,13 +230,36 @@ impl Source {
 }
 
 fn given(access: &Access, job: &Job) -> Given {
-    let netrc = Arc::clone(&access.netrc);
+    with_netrc(Arc::clone(&access.netrc), job)
+}
+
+fn with_netrc(netrc: Arc<Entries>, job: &Job) -> Given {
     Given::new(
         job.url.clone(),
         job.headers.clone(),
         job.auth.clone(),
         netrc,
     )
+}
+
+/// A request as the protocol makes it; what was given goes along to the origin that it was given for.
+fn by_protocol(
+    protocol: &dyn DownloadProtocol,
+    given: &Given,
+    range: RequestRange,
+) -> Result<Request, ProtocolError> {
+    let wanted = match &range {
+        RequestRange::Whole => Wanted::Whole,
+        RequestRange::From(start) => Wanted::From(*start),
+        RequestRange::Span(span) => Wanted::Span(span.clone()),
+    };
+    let made = protocol.request(&wanted, SystemTime::now())?;
+    let mut headers = given.fields(&made.url);
+    for name in made.headers.keys() {
+        headers.remove(name);
+    }
+    headers.extend(made.headers);
+    Ok(Request::get(made.url).range(range).headers(headers))
 }
 
 fn request(given: &Given, url: &Url, range: RequestRange) -> Request {

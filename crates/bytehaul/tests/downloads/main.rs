@@ -28,6 +28,8 @@ mod network;
 mod nginx;
 mod pieces;
 mod progress;
+#[cfg(feature = "presigned")]
+mod protocols;
 #[cfg(unix)]
 mod proxies;
 mod publish;
