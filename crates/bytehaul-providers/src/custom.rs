@@ -288,7 +288,8 @@ impl Session {
             Sent::Parallel(parts)
         } else {
             let cursor = Cursor::restored(&saved.parts);
-            let tags = saved.parts;
+            let mut tags = saved.parts;
+            tags.retain(|receipt| receipt.end() <= cursor.offset());
             Sent::Serial { cursor, tags }
         };
         Self {
@@ -563,20 +564,27 @@ impl UploadSession for Session {
     }
 
     fn saved(&self) -> Saved {
-        let stage = match self.state {
+        let mut saved = Saved::default();
+        saved.session = self.context.session.clone();
+        saved.stage = self.stage();
+        saved.part_size = self.part_size;
+        saved.parts = self.receipts();
+        saved
+    }
+
+    fn stage(&self) -> Stage {
+        match self.state {
             State::Begin | State::Beginning(_) => Stage::Beginning,
             State::Sending | State::Part(_) => Stage::Sending,
             State::Commit | State::Committing(_) => Stage::Committing,
             State::Done => Stage::Complete,
             State::Abort | State::Aborting(_) => Stage::Sending,
             State::Aborted => Stage::Aborted,
-        };
-        let mut saved = Saved::default();
-        saved.session = self.context.session.clone();
-        saved.stage = stage;
-        saved.part_size = self.part_size;
-        saved.parts = self.receipts();
-        saved
+        }
+    }
+
+    fn part_size(&self) -> u64 {
+        self.part_size
     }
 
     fn acknowledged(&self) -> Acknowledged {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::{
-    Answer, Call, Exchange, ExchangeId, Fault, Left, Lost, ProtocolError, Returned, Saved,
+    Answer, Call, Exchange, ExchangeId, Fault, Left, Lost, ProtocolError, Returned, Saved, Stage,
 };
 
 /// A way to upload, and where to: makes one session for each upload.
@@ -170,6 +170,16 @@ pub trait UploadSession: Send {
 
     /// What to keep, so that another process can go on from here.
     fn saved(&self) -> Saved;
+
+    /// How far it is: that of [`saved`](Self::saved), which a session of many parts can tell without making all of it.
+    fn stage(&self) -> Stage {
+        self.saved().stage
+    }
+
+    /// Bytes of one part, as in [`saved`](Self::saved): of a stream, so much has to be held for each part in flight.
+    fn part_size(&self) -> u64 {
+        self.saved().part_size
+    }
 
     /// What the server has confirmed so far. It may shrink when the server turns out to have lost something.
     fn acknowledged(&self) -> Acknowledged;

@@ -36,6 +36,8 @@ pub(crate) struct Driver {
     /// Flights that are no requests.
     pub(crate) digests: usize,
     pub(crate) acknowledged: u64,
+    /// Bytes of a stream that may be held; `None`: nothing is read of it any more.
+    pub(crate) hold: Option<u64>,
 }
 
 /// Where the checkpoint goes, and how fresh it is.
@@ -105,6 +107,8 @@ impl Driver {
             };
             match landed {
                 Some(landed) => self.land(landed).await?,
+                // The part that the session waits for is larger than what may be held by now.
+                None if self.hold_more() => continue,
                 None => return Err(self.stuck()),
             }
             let acknowledged = self.session.acknowledged();
@@ -242,7 +246,7 @@ impl Driver {
         if let Some(state) = state {
             self.stats.advance(state);
         }
-        let stage = self.session.saved().stage;
+        let stage = self.session.stage();
         let is_news = self.ledger.stage != Some(stage) || *step == Step::Begin;
         if is_news && *step != Step::Abort {
             self.save_now().await?;
@@ -290,13 +294,13 @@ impl Driver {
         let Source::Stream(stream) = &self.courier.source else {
             return;
         };
-        let part = match self.session.saved().part_size {
-            0 => STREAM_PART,
-            size => size,
+        let Some(extra) = self.hold else {
+            return;
         };
+        let part = self.session.part_size().max(STREAM_STEP as u64);
         let held = part
             .saturating_mul(self.parallel as u64)
-            .max(STREAM_STEP as u64);
+            .saturating_add(extra);
         if stream.in_memory() >= held {
             return;
         }
@@ -311,6 +315,17 @@ impl Driver {
         self.digests += 1;
         self.flights
             .spawn(async move { Landed::Grown(grow(reader, room.min(STREAM_STEP), hasher).await) });
+    }
+
+    /// Allows for more of a stream to be held, within reason.
+    fn hold_more(&mut self) -> bool {
+        match (&self.courier.source, &mut self.hold) {
+            (Source::Stream(stream), Some(extra)) if *extra < MOST_EXTRA => {
+                *extra += STREAM_STEP as u64 * 4;
+                !stream.has_ended()
+            }
+            _ => false,
+        }
     }
 
     async fn land(&mut self, landed: Result<Landed, JoinError>) -> Result<(), UploadError> {
@@ -512,15 +527,19 @@ impl Driver {
 
     /// Writes the checkpoint and waits for it. The first one has to succeed: without it a session could be forgotten.
     pub(crate) async fn save_now(&mut self) -> Result<(), UploadError> {
-        if let Some(saving) = self.ledger.saving.take() {
-            let _ = saving.await;
-        }
         let is_first = self.ledger.stage.is_none();
+        // By reference: when this future is dropped, the next save still waits for the one that is under way.
+        if let Some(saving) = &mut self.ledger.saving {
+            let _ = saving.await;
+            self.ledger.saving = None;
+        }
         self.ledger.begin_save(self.session.saved());
-        let Some(saving) = self.ledger.saving.take() else {
+        let Some(saving) = &mut self.ledger.saving else {
             return Ok(());
         };
-        match saving.await {
+        let saved = saving.await;
+        self.ledger.saving = None;
+        match saved {
             Ok((bytes, Ok(()))) => {
                 self.stats.durable(bytes);
                 self.ledger.pause = MOST_OFTEN;
@@ -601,5 +620,5 @@ const MOST_OFTEN: Duration = Duration::from_millis(100);
 /// Bytes of a stream that are read at a time.
 const STREAM_STEP: usize = 256 * 1024;
 
-/// What is held of a stream for one part of a protocol that has no size of parts.
-const STREAM_PART: u64 = 1 << 20;
+/// Bytes of a stream that may be held beyond the parts in flight, for protocols whose parts are larger than they said.
+const MOST_EXTRA: u64 = 256 << 20;

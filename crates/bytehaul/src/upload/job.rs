@@ -19,6 +19,7 @@ use crate::upload::error::UploadError;
 use crate::upload::spec::{CheckpointPlace, UploadSource, UploadSpec};
 
 /// A checked upload.
+#[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) source: UploadSource,
     pub(crate) protocol: Arc<dyn UploadProtocol>,

@@ -32,6 +32,7 @@ pub use self::spec::{CheckpointPlace, UploadReader, UploadSource, UploadSpec};
 pub use self::uploader::{Uploader, UploaderBuilder};
 
 use crate::control::{Control, Stop};
+use crate::network::Access;
 use crate::session::panicked;
 use crate::session::stats::Meter;
 use crate::upload::driver::{Driver, End};
@@ -65,11 +66,19 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadContro
     let counted = Arc::clone(&stats);
     // A task of its own, so that a panic in it becomes this upload's failure and nobody else's.
     let mut work = tokio::spawn(async move {
+        let left = job.clone();
         let opened = resume::open(&shared, &access, job, Arc::clone(&counted), checkpoint);
         let mut stop = stop;
         let (job, driver) = tokio::select! {
             biased;
-            why = stopped(&mut stop) => return (Err(why), None),
+            why = stopped(&mut stop) => {
+                let is_final = matches!(why, UploadError::Cancelled);
+                let rest = match left.on_cancel {
+                    OnCancel::Abort if is_final => left_behind(&shared, &access, left).await,
+                    OnCancel::Abort | OnCancel::Leave => None,
+                };
+                return (Err(why), rest);
+            }
             opened = opened => match opened {
                 Ok(Opened { job, driver }) => (job, driver),
                 Err(error) => return (Err(error), None),
@@ -118,6 +127,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadContro
 pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
     driver.session.abort();
     driver.parallel = 1;
+    driver.hold = None;
     let ended = tokio::time::timeout(ABORT_PATIENCE, driver.run()).await;
     match ended {
         Ok(Ok(End::Aborted)) => driver.ledger.keeper.remove().await,
@@ -125,6 +135,17 @@ pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
         Ok(Ok(End::Done(_))) => Ok(()),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(driver.too_slow()),
+    }
+}
+
+/// What an earlier run has staged, for an upload that was cancelled before it had taken that up.
+async fn left_behind(shared: &Shared, access: &Access, job: Job) -> Option<Driver> {
+    match resume::open_to_abort(shared, access, job).await {
+        Ok(driver) => driver,
+        Err(error) => {
+            bytehaul_log::warn!(%error, "what an earlier run has staged could not be looked at");
+            None
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytehaul_integrity::crc32c_append;
-use bytehaul_providers::{Acknowledged, Left, PartReceipt, Saved};
+use bytehaul_providers::{Acknowledged, Left, PartReceipt, Saved, Stage};
 use bytehaul_ratelimit::BytesPerSecond;
 use bytehaul_storage::source::Fingerprint;
 use bytes::Bytes;
@@ -59,6 +59,7 @@ pub(crate) async fn open(
     }
     let courier = Arc::new(courier(shared, access, &job, source, &stats));
     let earlier = earlier(&job, &keeper).await?;
+    let begun_at = earlier.as_ref().map(|earlier| earlier.begun_at);
     let left = match earlier {
         None => None,
         Some(earlier) => {
@@ -78,7 +79,7 @@ pub(crate) async fn open(
         source: job.source_name.clone(),
         fingerprint,
         total: job.object.len,
-        begun_at: now(),
+        begun_at: begun_at.unwrap_or_else(now),
         updated_at: now(),
         session: Saved::default(),
     };
@@ -133,7 +134,8 @@ async fn earlier(job: &Job, keeper: &Keeper) -> Result<Option<Checkpoint>, Uploa
         let is_ours = earlier.version == VERSION
             && earlier.protocol == job.protocol.name()
             && earlier.target == job.target
-            && earlier.source == job.source_name;
+            && earlier.source == job.source_name
+            && earlier.session.stage != Stage::Aborted;
         if !is_ours {
             bytehaul_log::warn!("a checkpoint of another upload is not used");
         }
@@ -159,8 +161,12 @@ async fn prove(
         );
     }
     let mut saved = earlier.session.clone();
-    let claimed = std::mem::take(&mut saved.parts);
+    let mut claimed = std::mem::take(&mut saved.parts);
     let all = claimed.len();
+    if difference.is_some() {
+        // Nothing speaks for these but the fingerprint.
+        claimed.retain(|part| part.crc32c.is_some());
+    }
     saved.parts = same_bytes(source, claimed).await?;
     if saved.parts.len() < all {
         bytehaul_log::warn!(
@@ -201,7 +207,6 @@ async fn same_bytes(
                 crc = crc32c_append(crc, &bytes);
                 at += bytes.len() as u64;
             }
-            // Without a checksum only the fingerprint speaks for it, which the caller knows.
             if part.crc32c.is_none_or(|expected| expected == crc) {
                 same.push(part);
             }
@@ -254,6 +259,7 @@ fn to_abort(
         ledger(keeper, sender, earlier.clone()),
     );
     driver.checksum = Checksum::None;
+    driver.hold = None;
     Ok(driver)
 }
 
@@ -304,6 +310,7 @@ fn driver(
         flights: JoinSet::new(),
         digests: 0,
         acknowledged: 0,
+        hold: Some(0),
     }
 }
 

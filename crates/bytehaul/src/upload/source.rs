@@ -192,6 +192,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.held().ended
+    }
+
     /// Bytes in memory.
     pub(crate) fn in_memory(&self) -> u64 {
         let held = self.held();
