@@ -11,6 +11,7 @@ mod downloader;
 mod error;
 mod handle;
 mod identity;
+mod manager;
 mod metalink;
 mod mirror;
 mod netrc;
@@ -28,6 +29,7 @@ mod upload;
 
 pub use bytehaul_integrity::{Algorithm, Digest};
 pub use bytehaul_ratelimit::BytesPerSecond;
+pub use bytehaul_schedule::transfers::{Direction, Priority, TaskId, TaskState};
 pub use bytehaul_transport::{HttpVersion, SafeUrl, resolve};
 
 pub use crate::auth::Auth;
@@ -36,6 +38,11 @@ pub use crate::downloader::{Downloader, DownloaderBuilder, download};
 pub use crate::error::{DownloadError, ErrorKind};
 pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
+pub use crate::manager::{
+    Completion, EventKind, EventStream, Failure, ListenerGuard, ListenerId, TaskHandle, TaskOptions,
+    Transfer, TransferError, TransferEvent, TransferLine, TransferManager, TransferManagerBuilder,
+    TransferOutcome, TransferProgress, TransferSnapshot, TransferView,
+};
 pub use crate::metalink::{MetaUrl, Metalink, MetalinkError, MetalinkFile, MetalinkUrl};
 pub use crate::mirror::Mirror;
 pub use crate::netrc::Netrc;
