@@ -63,7 +63,7 @@ impl Offer {
 
 /// Whether the server may answer better later, or after the credentials were renewed.
 pub(super) fn is_worth_another_try(status: StatusCode) -> bool {
-    let busy = matches!(status.as_u16(), 408 | 425 | 429);
+    let busy = matches!(status.as_u16(), 408 | 423 | 425 | 429);
     busy || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED)
 }
 

@@ -94,22 +94,39 @@ impl Progress {
     /// # Errors
     /// It cannot be so.
     pub(super) fn at(&mut self, offset: u64, len: Option<u64>) -> Result<Standing, ProtocolError> {
-        if len.is_some_and(|len| offset > len) {
-            return Err(wrong(format!(
-                "the server has {offset} bytes, more than there are"
-            )));
+        if offset > self.trusted && self.resumed {
+            return Ok(Standing::Stale);
         }
-        if offset > self.trusted {
-            return match self.resumed {
-                true => Ok(Standing::Stale),
-                false => Err(wrong(format!(
-                    "the server has {offset} bytes, more than it was sent"
-                ))),
-            };
+        if offset > len.unwrap_or(u64::MAX).min(self.trusted) {
+            return Err(wrong(format!(
+                "the server has {offset} bytes, more than it was sent"
+            )));
         }
         self.cursor.set(offset);
         self.advanced();
         Ok(Standing::Ours)
+    }
+
+    /// Whose bytes an upload of this length is for, if the source is of `len` bytes.
+    ///
+    /// # Errors
+    /// It is not for the source, which has not changed since.
+    pub(super) fn fits(
+        &self,
+        declared: Option<u64>,
+        len: Option<u64>,
+    ) -> Result<Standing, ProtocolError> {
+        let (Some(declared), Some(len)) = (declared, len) else {
+            return Ok(Standing::Ours);
+        };
+        if declared == len {
+            return Ok(Standing::Ours);
+        }
+        if self.resumed && self.trusted < u64::MAX {
+            return Ok(Standing::Stale);
+        }
+        let what = format!("the upload at the server is of {declared} bytes, the source of {len}");
+        Err(ProtocolError::new(ProtocolErrorKind::Changed, what))
     }
 
     /// A request that sent bytes succeeded, and the answer does not say how far the server is.

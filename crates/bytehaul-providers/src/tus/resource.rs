@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::tus::MOST_RESTARTS;
 use crate::tus::progress::{Progress, Standing};
-use crate::tus::wire::{is_gone, location, number, only};
+use crate::tus::wire::{is_gone, location, number, only, refused};
 use crate::{
     Answer, Available, DigestJob, Exchange, ExchangeId, Fault, Ids, Lost, Next, PartReceipt,
     Payload, ProtocolError, ProtocolErrorKind, Step,
@@ -124,6 +124,8 @@ impl Resource {
     #[must_use]
     pub(super) fn existing(mut self, url: Url, progress: Progress, touched: bool) -> Self {
         self.url = Some(url);
+        // Its length was told at its creation, if it was known then, unless the server says otherwise.
+        self.declared = self.len;
         self.progress = progress;
         self.touched = touched;
         self.state = State::Check;
@@ -467,18 +469,17 @@ impl Resource {
         } else if answer.headers.contains_key("upload-defer-length") {
             self.declared = None;
         }
-        match self.progress.at(offset, self.len.or(self.declared))? {
+        let fits = self.progress.fits(self.declared, self.len)?;
+        let standing = match fits {
+            Standing::Ours => self.progress.at(offset, self.len.or(self.declared))?,
+            Standing::Stale => fits,
+        };
+        match standing {
             Standing::Ours => {
                 self.state = State::Send;
                 self.settle()?;
             }
-            Standing::Stale => {
-                let url = self.url.take();
-                self.begin_anew();
-                if let (Some(url), true) = (url, self.touched) {
-                    self.state = State::Discard(url);
-                }
-            }
+            Standing::Stale => self.replace(),
         }
         Ok(())
     }
@@ -515,15 +516,9 @@ impl Resource {
 
     /// Complete if the server has all bytes and knows that these are all.
     fn settle(&mut self) -> Result<(), ProtocolError> {
-        let (Some(len), Some(declared)) = (self.len, self.declared) else {
-            return Ok(());
-        };
-        if len != declared {
-            let what =
-                format!("the upload at the server is of {declared} bytes, the source of {len}");
-            return Err(ProtocolError::new(ProtocolErrorKind::Changed, what));
-        }
-        if self.offset() == len {
+        if self.progress.fits(self.declared, self.len)? == Standing::Stale {
+            self.replace();
+        } else if self.declared.is_some() && self.len == Some(self.offset()) {
             self.state = State::Complete;
         }
         Ok(())
@@ -537,6 +532,15 @@ impl Resource {
         self.restarts += 1;
         self.begin_anew();
         Fault::Now("the upload is gone at the server".into())
+    }
+
+    /// Begins anew, after what cannot be gone on with is deleted, if it is this upload's to delete.
+    fn replace(&mut self) {
+        let url = self.url.take().filter(|_| self.touched);
+        self.begin_anew();
+        if let Some(url) = url {
+            self.state = State::Discard(url);
+        }
     }
 
     fn begin_anew(&mut self) {
@@ -554,8 +558,7 @@ impl Resource {
             460 | 417 if self.digest.take().is_some() => {
                 Fault::Again("the part arrived damaged".into())
             }
-            423 => Fault::Again("the upload is locked by another request".into()),
-            _ => Fault::Status,
+            _ => refused(status),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::tus::MOST_PARTIALS;
 use crate::tus::discovery::{self, Missing};
 use crate::tus::progress::Progress;
 use crate::tus::resource::{Manner, Resource};
-use crate::tus::wire::{is_discarded, is_gone, kept, location, number};
+use crate::tus::wire::{is_discarded, is_gone, kept, location, number, refused};
 use crate::{
     Acknowledged, Answer, Available, Completed, Exchange, ExchangeId, Fault, Ids, Left, Lost, Next,
     ProtocolError, ProtocolErrorKind, Saved, SessionId, Stage, Step, UploadSession,
@@ -246,10 +246,7 @@ impl Session {
         let maybe = self.joined_maybe;
         self.joined_maybe |= status.is_server_error();
         if again {
-            return Err(match status.as_u16() {
-                423 => Fault::Again("the parts are locked by another request".into()),
-                _ => Fault::Status,
-            });
+            return Err(refused(status));
         }
         if maybe {
             let what = "the server may have joined the parts, and does not say so when asked again";
@@ -269,7 +266,7 @@ impl Session {
         let moved = is_gone(answer.status) || answer.status == StatusCode::METHOD_NOT_ALLOWED;
         if !moved {
             if !answer.status.is_success() {
-                return Err(Fault::Status);
+                return Err(refused(answer.status));
             }
             let made = number(answer.headers, "upload-length")?;
             if let (Some(made), Some(len)) = (made, self.len)
@@ -382,7 +379,7 @@ impl UploadSession for Session {
         match self.state.clone() {
             State::Discovering(ours) if ours == id => {
                 if discovery::is_worth_another_try(answer.status) {
-                    return Err(Fault::Status);
+                    return Err(refused(answer.status));
                 }
                 self.discovered(answer)?;
                 self.plan();
@@ -394,10 +391,7 @@ impl UploadSession for Session {
             State::Verifying(url, ours) if ours == id => self.verified(&url, answer),
             State::Aborting(mut urls, ours) if ours == id => {
                 if !is_discarded(answer.status) {
-                    return Err(match answer.status.as_u16() {
-                        423 => Fault::Again("the upload is locked by another request".into()),
-                        _ => Fault::Status,
-                    });
+                    return Err(refused(answer.status));
                 }
                 urls.pop();
                 self.state = State::Abort(urls);
@@ -468,6 +462,8 @@ impl UploadSession for Session {
             saved.extra.insert(EXPIRES.into(), expires.to_owned());
         }
         match self.partial_size {
+            // It is not decided yet, and nothing is there to be taken up.
+            Some(_) if !begun => (),
             Some(size) => {
                 saved.part_size = size;
                 saved.extra.insert(PARTIALS.into(), "1".into());

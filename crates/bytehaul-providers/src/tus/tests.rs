@@ -1,1 +1,9 @@
-//! Tests.
+//! Both dialects against servers in memory: exchange by exchange as data, and to the end through random mishaps.
+
+mod draft_server;
+mod driver;
+mod laws;
+mod rules;
+mod rules_draft;
+mod script;
+mod server;

@@ -4,7 +4,7 @@ use data_encoding::BASE64;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use url::Url;
 
-use crate::{Answer, Object, ProtocolError, ProtocolErrorKind};
+use crate::{Answer, Fault, Object, ProtocolError, ProtocolErrorKind};
 
 /// The decimal number in a field; `None` if the field is absent.
 ///
@@ -137,6 +137,14 @@ pub(super) fn is_discarded(status: StatusCode) -> bool {
             status,
             StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
         )
+}
+
+/// What a status means of which a request makes nothing of its own.
+pub(super) fn refused(status: StatusCode) -> Fault {
+    match status {
+        StatusCode::LOCKED => Fault::Again("the upload is locked by another request".into()),
+        _ => Fault::Status,
+    }
 }
 
 /// The text of a field that has to have one value.

@@ -13,7 +13,7 @@ use url::Url;
 use super::fields::{Limits, Problem, boolean, integer};
 use crate::tus::MOST_RESTARTS;
 use crate::tus::progress::{Progress, Standing};
-use crate::tus::wire::{is_discarded, is_gone, kept, location, only};
+use crate::tus::wire::{is_discarded, is_gone, kept, location, only, refused};
 use crate::{
     Acknowledged, Answer, Available, Completed, Exchange, ExchangeId, Fault, Ids, Left, Lost, Next,
     Payload, ProtocolError, ProtocolErrorKind, Saved, SessionId, Stage, Step, UploadSession,
@@ -150,7 +150,7 @@ impl Session {
             .headers
             .insert("upload-complete", HeaderValue::from_static("?0"));
         if let Some(len) = self.len {
-            exchange.headers.insert("upload-length", len.into());
+            exchange.headers.insert(UPLOAD_LENGTH, len.into());
         }
         self.in_flight = Some((id, Job::Create));
         Next::Send(Box::new(exchange.payload(Payload::bytes(Bytes::new()))))
@@ -240,7 +240,7 @@ impl Session {
 
     fn created(&mut self, answer: &Answer<'_>) -> Result<(), Fault> {
         if !answer.status.is_success() {
-            return Err(Fault::Status);
+            return Err(refused(answer.status));
         }
         self.url = Some(location(answer)?);
         self.touched = true;
@@ -267,7 +267,11 @@ impl Session {
             ProtocolError::new(ProtocolErrorKind::Parse, what)
         })?;
         let complete = boolean(answer.headers, UPLOAD_COMPLETE);
-        let standing = self.progress.at(offset, self.len)?;
+        let declared = integer(answer.headers, UPLOAD_LENGTH);
+        let standing = match self.progress.fits(declared, self.len)? {
+            Standing::Ours => self.progress.at(offset, self.len)?,
+            Standing::Stale => Standing::Stale,
+        };
         if complete == Some(true) {
             if standing == Standing::Stale {
                 let what = "the server has completed the upload with bytes of an earlier source";
@@ -582,14 +586,8 @@ fn elsewhere() -> Fault {
     Fault::Now("the server is at another offset".into())
 }
 
-fn refused(status: StatusCode) -> Fault {
-    match status {
-        StatusCode::LOCKED => Fault::Again("the upload is locked by another request".into()),
-        _ => Fault::Status,
-    }
-}
-
 const UPLOAD_OFFSET: &str = "upload-offset";
+const UPLOAD_LENGTH: &str = "upload-length";
 const UPLOAD_COMPLETE: &str = "upload-complete";
 
 /// Says that a request that completes the upload has been or is about to be sent.
