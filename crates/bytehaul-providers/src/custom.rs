@@ -497,9 +497,11 @@ impl UploadSession for Session {
             State::Sending => self.part(available),
             State::Commit => self.commit(),
             State::Done => {
-                let mut completed = Completed::default();
-                completed.payload = self.payload.clone();
-                Next::Done(completed)
+                let payload = self.payload.clone();
+                Next::Done(Completed {
+                    payload,
+                    ..Completed::default()
+                })
             }
             State::Abort => {
                 let id = self.ids.fresh();
@@ -564,12 +566,13 @@ impl UploadSession for Session {
     }
 
     fn saved(&self) -> Saved {
-        let mut saved = Saved::default();
-        saved.session = self.context.session.clone();
-        saved.stage = self.stage();
-        saved.part_size = self.part_size;
-        saved.parts = self.receipts();
-        saved
+        Saved {
+            session: self.context.session.clone(),
+            stage: self.stage(),
+            part_size: self.part_size,
+            parts: self.receipts(),
+            ..Saved::default()
+        }
     }
 
     fn stage(&self) -> Stage {

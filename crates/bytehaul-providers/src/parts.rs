@@ -207,7 +207,7 @@ impl Cursor {
             (Some(last), Some(crc)) => match last.crc32c {
                 Some(before) => {
                     last.crc32c = Some(crc32c_combine(before, crc, bytes));
-                    last.size += bytes;
+                    last.size = last.size.saturating_add(bytes);
                     true
                 }
                 None => false,
@@ -261,18 +261,21 @@ mod tests {
 
     #[test]
     fn even_parts_cover_the_object() {
-        let check = |len: u64, size: u64, expected: &[Range<u64>]| {
+        let check = |len: u64, size: u64, ends: &[u64]| {
+            let starts = std::iter::once(0).chain(ends.iter().copied());
+            let expected: Vec<Range<u64>> =
+                starts.zip(ends).map(|(start, end)| start..*end).collect();
             let parts = Parts::even(len, size, 1);
             let ranges: Vec<_> = parts.iter().map(|part| part.range.clone()).collect();
             assert_eq!(ranges, expected, "{len} by {size}");
             let numbers: Vec<_> = parts.iter().map(|part| part.number as usize).collect();
             assert_eq!(numbers, (1..=expected.len()).collect::<Vec<_>>());
         };
-        check(0, 4, &[0..0]);
-        check(1, 4, &[0..1]);
-        check(4, 4, &[0..4]);
-        check(5, 4, &[0..4, 4..5]);
-        check(5, 0, &[0..1, 1..2, 2..3, 3..4, 4..5]);
+        check(0, 4, &[0]);
+        check(1, 4, &[1]);
+        check(4, 4, &[4]);
+        check(5, 4, &[4, 5]);
+        check(5, 0, &[1, 2, 3, 4, 5]);
     }
 
     proptest! {

@@ -313,6 +313,31 @@ fn an_abort_sends_nothing() {
     assert_eq!(saved.stage, Stage::Aborted);
 }
 
+/// An upload that an earlier run was told is complete, and what the server has by now.
+#[test]
+fn what_is_complete_is_looked_for() {
+    let put = put();
+    let made = ["PUT 0..10 -> 200 [etag: \"x\"]"];
+    let (_, complete) = play(Driven::new(&put, SOURCE), &made, "done");
+    assert_eq!(complete.stage, Stage::Complete);
+    let check = |put: &Put, rows: &[&str]| {
+        let mut driven = Driven::new(put, SOURCE);
+        driven.left = Some(Left::new(complete.clone(), true));
+        play(driven, rows, "done");
+    };
+    check(&put, &["HEAD -> 200 [etag: \"x\"] [content-length: 10]"]);
+    check(&put, &["HEAD -> 503", "HEAD -> 200 [etag: \"x\"]"]);
+    for other in [
+        "HEAD -> 404",
+        "HEAD -> 200",
+        "HEAD -> 200 [etag: \"y\"] [content-length: 10]",
+        "HEAD -> 200 [etag: \"x\"] [content-length: 11]",
+    ] {
+        check(&put, &[other, "PUT 0..10 -> 201"]);
+    }
+    check(&put.clone().method(Method::POST), &[]);
+}
+
 #[test]
 fn settings() {
     let kind = |put: &Put| put.validate().err().map(|error| error.kind());

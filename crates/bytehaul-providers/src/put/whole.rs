@@ -34,6 +34,9 @@ enum State {
     Sending(ExchangeId, Body),
     Check,
     Checking(ExchangeId),
+    /// An earlier run was told that the object is there: whether it still is.
+    Look(String),
+    Looking(ExchangeId, String),
     /// Holds the length of the object.
     Done(Completed, u64),
     /// An answer was lost that cannot be had again.
@@ -60,7 +63,14 @@ impl Whole {
         if put.if_none_match_any {
             headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));
         }
-        let begun = left.is_some_and(|left| left.saved.stage != Stage::Beginning);
+        let begun = left.as_ref();
+        let begun = begun.is_some_and(|left| left.saved.stage != Stage::Beginning);
+        let state = match (left, object.len) {
+            (Some(left), Some(len)) if left.saved.stage == Stage::Complete && left.unchanged => {
+                complete(put, &left, len)
+            }
+            _ => State::Send,
+        };
         Self {
             put: put.clone(),
             url,
@@ -70,7 +80,7 @@ impl Whole {
             doubt: begun,
             expect: true,
             ids: Ids::default(),
-            state: State::Send,
+            state,
         }
     }
 
@@ -164,6 +174,21 @@ impl Whole {
         Ok(())
     }
 
+    /// What stands there by now, after an earlier run was told that our object does. Whatever is not surely it is put again.
+    fn looked(&mut self, answer: &Answer<'_>, etag: &str) -> Result<(), Fault> {
+        if again(answer.status) {
+            return Err(Fault::Status);
+        }
+        let is_ours = answer.status.is_success()
+            && answer.header("etag") == Some(etag)
+            && proof::length(answer).is_none_or(|theirs| Some(theirs) == self.len);
+        self.state = match (is_ours, self.len) {
+            (true, Some(len)) => State::Done(proof::completed(answer, None), len),
+            _ => State::Send,
+        };
+        Ok(())
+    }
+
     /// An object is there, of an earlier try or somebody else's.
     fn checked(&mut self, answer: &Answer<'_>) -> Result<(), Fault> {
         if again(answer.status) {
@@ -206,10 +231,16 @@ impl UploadSession for Whole {
                 let url = self.url.clone();
                 Next::Send(Box::new(Exchange::new(id, Step::Check, Method::HEAD, url)))
             }
+            State::Look(etag) => {
+                let (id, etag) = (self.ids.fresh(), etag.clone());
+                self.state = State::Looking(id, etag);
+                let url = self.url.clone();
+                Next::Send(Box::new(Exchange::new(id, Step::Check, Method::HEAD, url)))
+            }
             State::Done(completed, _) => Next::Done(completed.clone()),
             State::Unknown => return Err(unknown()),
             State::Aborted => Next::Aborted,
-            State::Sending(..) | State::Checking(_) => Next::Wait,
+            State::Sending(..) | State::Checking(_) | State::Looking(..) => Next::Wait,
         })
     }
 
@@ -219,9 +250,10 @@ impl UploadSession for Whole {
         answer: &Answer<'_>,
         _now: SystemTime,
     ) -> Result<(), Fault> {
-        match self.state {
+        match self.state.clone() {
             State::Sending(ours, body) if ours == id => self.sent(answer, body),
             State::Checking(ours) if ours == id => self.checked(answer),
+            State::Looking(ours, etag) if ours == id => self.looked(answer, &etag),
             _ => Ok(()),
         }
     }
@@ -232,7 +264,8 @@ impl UploadSession for Whole {
 
     fn lost(&mut self, id: ExchangeId, how: Lost) {
         self.digests.forget(id);
-        match self.state {
+        match self.state.clone() {
+            State::Looking(ours, etag) if ours == id => self.state = State::Look(etag),
             State::Sending(ours, body) if ours == id => {
                 self.doubt |= may_have_arrived(how);
                 self.state = match how {
@@ -257,11 +290,20 @@ impl UploadSession for Whole {
             State::Send if !self.doubt => Stage::Beginning,
             State::Send | State::Sending(..) => Stage::Sending,
             State::Check | State::Checking(_) | State::Unknown => Stage::Committing,
-            State::Done(..) => Stage::Complete,
+            State::Look(_) | State::Looking(..) | State::Done(..) => Stage::Complete,
             State::Aborted => Stage::Aborted,
+        };
+        let etag = match &self.state {
+            State::Look(etag) | State::Looking(_, etag) => Some(etag.clone()),
+            State::Done(completed, _) => completed.etag.clone(),
+            _ => None,
         };
         Saved {
             stage,
+            extra: etag
+                .map(|etag| (ETAG.to_owned(), etag))
+                .into_iter()
+                .collect(),
             ..Saved::default()
         }
     }
@@ -275,6 +317,16 @@ impl UploadSession for Whole {
             prefix: len,
             bytes: len,
         }
+    }
+}
+
+/// Where to begin when an earlier run was told that the object is there: a `PUT` can be looked for by its entity tag, and
+/// else made again; a `POST` is not made twice.
+fn complete(put: &Put, left: &Left, len: u64) -> State {
+    match left.saved.extra.get(ETAG) {
+        _ if put.method == Method::POST => State::Done(Completed::default(), len),
+        Some(etag) => State::Look(etag.clone()),
+        None => State::Send,
     }
 }
 
@@ -317,3 +369,6 @@ fn exists(what: &str) -> Fault {
 
 /// What is wrong with a success before the end of the body.
 pub(super) const HASTY: &str = "the server answered before it had the whole body";
+
+/// Name in [`Saved::extra`]: the entity tag of the object that was made.
+const ETAG: &str = "etag";

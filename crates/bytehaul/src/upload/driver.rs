@@ -115,7 +115,8 @@ impl Driver {
             if acknowledged.bytes > self.acknowledged {
                 self.retries.progressed();
             }
-            self.acknowledged = acknowledged.bytes;
+            // At most what there was before: a server that keeps losing bytes must not renew what is tried for ever.
+            self.acknowledged = self.acknowledged.max(acknowledged.bytes);
             self.stats.acknowledged(acknowledged);
             if !self.ledger.keeper.is_there() {
                 self.stats.durable(acknowledged.bytes);
