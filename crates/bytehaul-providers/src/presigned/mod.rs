@@ -59,6 +59,7 @@ mod checked;
 mod completion;
 mod download;
 mod expiry;
+mod found;
 mod plan;
 mod renewal;
 mod session;

@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use crate::presigned::answers::{self, Said, Verdict};
 use crate::presigned::checked::{Checked, Signed};
 use crate::presigned::completion::{self, BodyBuilder};
+use crate::presigned::found::{self, indeterminate};
 use crate::presigned::renewal::{Gate, Landed, Renewal, Renewed, What};
-use crate::presigned::s3;
 use crate::{
     Acknowledged, Answer, Available, Completed, Exchange, ExchangeId, Fault, Ids, Left, Lost, Next,
     PartReceipt, PartState, Parts, Payload, ProtocolError, ProtocolErrorKind, Returned, Saved,
@@ -198,7 +198,7 @@ impl Session {
             }
             What::Check => {
                 self.flights.remove(&id);
-                let completed = self.found(answer)?;
+                let completed = found::found(&self.plan, &self.parts.receipts(), answer)?;
                 self.state = State::Done(completed);
             }
             What::Abort => {
@@ -207,51 +207,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// There is an object. Whether it is ours.
-    fn found(&self, answer: &Answer<'_>) -> Result<Completed, ProtocolError> {
-        let method = self.plan.head.as_ref().map(|head| &head.method);
-        let len = method.and_then(|method| answers::object_len(answer, method));
-        match len {
-            None => return Err(indeterminate("an object without a length is there")),
-            Some(len) if len != self.plan.total => {
-                let what = format!(
-                    "the session is gone, and the object has {len} bytes instead of {}",
-                    self.plan.total
-                );
-                return Err(ProtocolError::new(ProtocolErrorKind::Changed, what));
-            }
-            Some(_) => (),
-        }
-        let etag = answer.header("etag").map(str::to_owned);
-        if etag
-            .as_deref()
-            .is_some_and(|etag| self.is_of_other_parts(etag))
-        {
-            return Err(indeterminate(
-                "an object of this length is there, but not of these parts",
-            ));
-        }
-        Ok(Completed {
-            etag,
-            ..Completed::default()
-        })
-    }
-
-    /// Whether an ETag in the form that S3 gives to objects of parts says that they are others.
-    fn is_of_other_parts(&self, etag: &str) -> bool {
-        let etag = etag.trim_start_matches("W/").trim_matches('"');
-        let Some((hash, count)) = etag.split_once('-') else {
-            return false;
-        };
-        let is_hash = hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let Some(count) = count.parse::<usize>().ok().filter(|_| is_hash) else {
-            return false;
-        };
-        let receipts = self.parts.receipts();
-        let ours = s3::composite_etag(receipts.iter().map(|receipt| receipt.tag.as_deref()));
-        count != receipts.len() || ours.is_some_and(|ours| !ours.eq_ignore_ascii_case(etag))
     }
 
     /// A request has not been taken, and no other URL would help.
@@ -478,11 +433,6 @@ fn alone(parts: &Parts) -> Completed {
         etag,
         ..Completed::default()
     }
-}
-
-fn indeterminate(what: &str) -> ProtocolError {
-    let what = format!("it cannot be known whether the object was made: {what}");
-    ProtocolError::new(ProtocolErrorKind::Indeterminate, what)
 }
 
 /// Names in [`Saved::extra`]: what the receipts belong to, and the ETag of the finished object.
