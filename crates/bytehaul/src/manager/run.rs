@@ -204,11 +204,8 @@ async fn upload(
     look(&mut looks);
     keep(&mut checkpoints);
     let remains = match &ended {
-        // It was still opening when it has said nothing of itself: then it discards nothing.
-        Err(UploadError::Cancelled) if handle.checkpoint().is_some() => {
-            Remains::Going(handle.cancel())
-        }
-        _ => Remains::Left,
+        Err(UploadError::Cancelled) => Remains::Going(handle.cancel()),
+        Ok(_) | Err(_) => Remains::Left,
     };
     Report {
         ended: ended.map(TransferOutcome::Upload).map_err(Into::into),

@@ -239,6 +239,7 @@ impl From<DownloadError> for UploadError {
             DownloadError::Storage(source) => Self::Storage(source),
             DownloadError::Cancelled => Self::Cancelled,
             DownloadError::Paused => Self::Paused,
+            DownloadError::Internal { url, what } => Self::Internal { url, what },
             DownloadError::Network {
                 url,
                 retries,

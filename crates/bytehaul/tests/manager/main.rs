@@ -7,4 +7,6 @@ mod limits;
 mod listeners;
 mod queue;
 mod restart;
+mod shelf;
 mod stopping;
+mod uploads;
