@@ -404,18 +404,26 @@ impl UploadSession for Session {
             ..Saved::default()
         };
         saved.extra.insert(PLAN.into(), self.fingerprint.clone());
-        saved.stage = match &self.state {
+        saved.stage = self.stage();
+        if let State::Done(completed) = &self.state {
+            let etag = completed.etag.clone();
+            saved.extra.extend(etag.map(|etag| (ETAG.into(), etag)));
+        }
+        saved
+    }
+
+    fn stage(&self) -> Stage {
+        match self.state {
             State::Sending if self.parts.all_done() => Stage::Committing,
             State::Sending | State::Abort => Stage::Sending,
             State::Commit | State::Check(_) => Stage::Committing,
-            State::Done(completed) => {
-                let etag = completed.etag.clone();
-                saved.extra.extend(etag.map(|etag| (ETAG.into(), etag)));
-                Stage::Complete
-            }
+            State::Done(_) => Stage::Complete,
             State::Aborted => Stage::Aborted,
-        };
-        saved
+        }
+    }
+
+    fn part_size(&self) -> u64 {
+        self.plan.chunk
     }
 
     fn acknowledged(&self) -> Acknowledged {

@@ -39,13 +39,21 @@ pub(crate) struct Courier {
 /// What came of a request.
 pub(crate) enum Came {
     Answer(Box<Received>),
-    /// No answer; another try may get one.
+    /// No answer that could be used; another try may get one.
     Lost {
         how: Lost,
         failure: Failure,
         error: UploadError,
+        done: Done,
     },
     Fatal(UploadError),
+}
+
+/// Whether a request that came to nothing may have been carried out all the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Done {
+    No,
+    Perhaps,
 }
 
 /// A complete response.
@@ -71,7 +79,7 @@ impl Courier {
         let answered = self.client.send(request).await;
         let mut response = match answered {
             Ok(response) => response,
-            Err(error) => return self.lost(error, &tally),
+            Err(error) => return self.lost(error, &tally, exchange),
         };
         // An answer to a request whose body could not be read to its end is no answer to what was meant.
         if let Some(failed) = tally.failed() {
@@ -83,7 +91,7 @@ impl Courier {
             Ok(body) => body.freeze(),
             // The status says it all, and the text was only to explain it.
             Err(_) if !status.is_success() => Bytes::new(),
-            Err(error) => return self.lost(error, &tally),
+            Err(error) => return self.lost(error, &tally, exchange),
         };
         if let (Some(renewal), Some(by)) = (&self.renewal, &by)
             && !is_denied(status)
@@ -136,6 +144,11 @@ impl Courier {
             how: Lost::Refused(status),
             failure,
             error,
+            // A gateway that gave up need not know what became of it.
+            done: match status.is_server_error() {
+                true => Done::Perhaps,
+                false => Done::No,
+            },
         }
     }
 
@@ -191,11 +204,13 @@ impl Courier {
         })
     }
 
-    fn lost(&self, error: Error, tally: &Tally) -> Came {
+    fn lost(&self, error: Error, tally: &Tally, exchange: &Exchange) -> Came {
         if let Some(failed) = tally.failed() {
             return Came::Fatal(self.failed(failed));
         }
         let (kind, class) = (error.kind(), error.kind().class());
+        let payload = exchange.payload.source_range();
+        let is_whole = payload.is_none_or(|range| tally.sent().0 == range.end - range.start);
         let error = UploadError::Network {
             url: error.url().unwrap_or(&self.url).clone(),
             retries: 0,
@@ -206,13 +221,17 @@ impl Courier {
             ErrorClass::Refused => Class::Refused,
             ErrorClass::Fatal => return Came::Fatal(error),
         };
+        let (how, done) = match (is_before_the_request(kind), is_whole) {
+            (true, _) => (Lost::Unsent, Done::No),
+            (false, true) => (Lost::Unknown, Done::Perhaps),
+            // Part of it may be there, but nothing is complete by it.
+            (false, false) => (Lost::Unknown, Done::No),
+        };
         Came::Lost {
-            how: match is_before_the_request(kind) {
-                true => Lost::Unsent,
-                false => Lost::Unknown,
-            },
+            how,
             failure: Failure::new(class),
             error,
+            done,
         }
     }
 

@@ -16,7 +16,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::session::panicked;
 use crate::session::renewal::Then;
 use crate::upload::checkpoint::{Checkpoint, Keeper};
-use crate::upload::courier::{Came, Courier, Received};
+use crate::upload::courier::{Came, Courier, Done, Received};
 use crate::upload::error::UploadError;
 use crate::upload::progress::UploadState;
 use crate::upload::retries::Retries;
@@ -36,6 +36,8 @@ pub(crate) struct Driver {
     /// Flights that are no requests.
     pub(crate) digests: usize,
     pub(crate) acknowledged: u64,
+    /// Whether the object may be complete, for all that is known.
+    pub(crate) in_doubt: bool,
     /// Bytes of a stream that may be held; `None`: nothing is read of it any more.
     pub(crate) hold: Option<u64>,
 }
@@ -261,12 +263,7 @@ impl Driver {
         step: &Step,
     ) -> Result<Option<watch::Receiver<Option<Result<Digest, UploadError>>>>, UploadError> {
         let available = self.courier.source.available();
-        let completes = match step {
-            Step::Commit => true,
-            Step::Part { range, .. } => available.ended && range.end == available.until,
-            _ => false,
-        };
-        if !completes {
+        if !self.completes(step) {
             return Ok(None);
         }
         match &mut self.checksum {
@@ -366,8 +363,29 @@ impl Driver {
                 how,
                 failure,
                 error,
-            } => self.again(id, &step, how, failure, error),
+                done,
+            } => {
+                self.doubt(&step, done);
+                self.again(id, &step, how, failure, error)
+            }
             Came::Fatal(error) => Err(error),
+        }
+    }
+
+    /// Something that may have been done: if it completes the object, nothing is certain before the server has said more.
+    fn doubt(&mut self, step: &Step, done: Done) {
+        if done == Done::Perhaps && self.completes(step) {
+            self.in_doubt = true;
+        }
+    }
+
+    /// Whether the object may be complete once this is done.
+    fn completes(&self, step: &Step) -> bool {
+        let available = self.courier.source.available();
+        match step {
+            Step::Commit => true,
+            Step::Part { range, .. } => available.ended && range.end >= available.until,
+            _ => false,
         }
     }
 
@@ -389,6 +407,7 @@ impl Driver {
         let fault = match taken {
             Ok(()) => {
                 self.retries.succeeded(&step);
+                self.in_doubt = false;
                 return Ok(());
             }
             Err(fault) => fault,
@@ -406,7 +425,11 @@ impl Driver {
                         how,
                         failure,
                         error,
-                    } => self.again(id, &step, how, failure, error),
+                        done,
+                    } => {
+                        self.doubt(&step, done);
+                        self.again(id, &step, how, failure, error)
+                    }
                     Came::Fatal(error) => Err(error),
                     Came::Answer(_) => Ok(()),
                 }
@@ -478,6 +501,7 @@ impl Driver {
     ) -> Result<(), UploadError> {
         let wait = match self.retries.failed(step, failure) {
             Ok(wait) => wait,
+            Err(tries) if self.in_doubt => return Err(self.indeterminate(error, tries)),
             Err(tries) => return Err(error.after_retries(tries)),
         };
         bytehaul_log::debug!(?step, ?wait, %error, "to be tried again");
@@ -487,6 +511,14 @@ impl Driver {
             Landed::Rested(id, how)
         });
         Ok(())
+    }
+
+    /// It was asked for as often as was allowed, and may have been done each time.
+    fn indeterminate(&self, error: UploadError, tries: u32) -> UploadError {
+        let what =
+            "the object may or may not be there: no answer said what became of the last request";
+        let what = ProtocolError::new(ProtocolErrorKind::Indeterminate, what).with_source(error);
+        self.protocol(what).after_retries(tries)
     }
 
     fn refused(&self, received: &Received, what: String) -> UploadError {

@@ -310,6 +310,7 @@ fn driver(
         flights: JoinSet::new(),
         digests: 0,
         acknowledged: 0,
+        in_doubt: false,
         hold: Some(0),
     }
 }
