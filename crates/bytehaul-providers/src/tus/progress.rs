@@ -12,6 +12,8 @@ pub(super) struct Progress {
     trusted: u64,
     /// Whether an earlier run wrote to the resource too.
     resumed: bool,
+    /// Whether what the server has may still turn out to be of an earlier source.
+    doubtful: bool,
     /// The furthest that the server has ever confirmed.
     furthest: u64,
     /// Successes since then that did not say how far it is.
@@ -38,6 +40,7 @@ impl Progress {
             trusted,
             cursor,
             resumed: true,
+            doubtful: !unchanged,
             silent: 0,
         }
     }
@@ -45,6 +48,12 @@ impl Progress {
     /// What is known of the bytes.
     pub(super) fn cursor(&self) -> &Cursor {
         &self.cursor
+    }
+
+    /// Whether the next run must not trust the server even if the source is the one of this run, because this run has not
+    /// found out yet whose bytes the server has.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Bytes that the server has.
@@ -102,6 +111,7 @@ impl Progress {
                 "the server has {offset} bytes, more than it was sent"
             )));
         }
+        self.doubtful = false;
         self.cursor.set(offset);
         self.advanced();
         Ok(Standing::Ours)
@@ -122,7 +132,7 @@ impl Progress {
         if declared == len {
             return Ok(Standing::Ours);
         }
-        if self.resumed && self.trusted < u64::MAX {
+        if self.doubtful {
             return Ok(Standing::Stale);
         }
         let what = format!("the upload at the server is of {declared} bytes, the source of {len}");

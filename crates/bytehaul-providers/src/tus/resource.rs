@@ -179,6 +179,11 @@ impl Resource {
         self.payload.clone()
     }
 
+    /// Whether what the server has of it may be of an earlier source.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.progress.is_doubtful()
+    }
+
     /// Whether the server has said that it has all of it.
     pub(super) fn is_complete(&self) -> bool {
         self.state == State::Complete

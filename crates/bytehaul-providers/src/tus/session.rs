@@ -108,7 +108,8 @@ impl Session {
             self.manner.part_size = saved.part_size;
         }
         let whole = Resource::new(0, 0, self.len);
-        let progress = Progress::resumed(&saved.parts, left.unchanged);
+        let unchanged = left.unchanged && !saved.extra.contains_key(DOUBTFUL);
+        let progress = Progress::resumed(&saved.parts, unchanged);
         let touched = !saved.extra.contains_key(UNTOUCHED);
         self.resources.push(match url {
             Some(url) if saved.stage != Stage::Aborted => whole.existing(url, progress, touched),
@@ -484,6 +485,9 @@ impl UploadSession for Session {
                 saved.part_size = self.manner.part_size;
                 if let Some(whole) = self.whole() {
                     saved.parts = whole.receipts().to_vec();
+                    if whole.is_doubtful() {
+                        saved.extra.insert(DOUBTFUL.into(), "1".into());
+                    }
                     if whole.url().is_some() && !whole.touched() {
                         saved.extra.insert(UNTOUCHED.into(), "1".into());
                     }
@@ -519,6 +523,9 @@ const PARTIAL: &str = "partial.";
 
 /// Says that nothing was sent to an upload that the caller named.
 const UNTOUCHED: &str = "untouched";
+
+/// Says that the server may have bytes of an earlier source, which has been found changed.
+pub(super) const DOUBTFUL: &str = "doubtful";
 
 /// When the server will drop the upload, as it said.
 const EXPIRES: &str = "expires";

@@ -13,6 +13,7 @@ use url::Url;
 use super::fields::{Limits, Problem, boolean, integer};
 use crate::tus::MOST_RESTARTS;
 use crate::tus::progress::{Progress, Standing};
+use crate::tus::session::DOUBTFUL;
 use crate::tus::wire::{is_discarded, is_gone, kept, location, only, refused};
 use crate::{
     Acknowledged, Answer, Available, Completed, Exchange, ExchangeId, Fault, Ids, Left, Lost, Next,
@@ -126,7 +127,8 @@ impl Session {
         }
         self.url = url;
         self.touched = !saved.extra.contains_key(UNTOUCHED);
-        self.progress = Progress::resumed(&saved.parts, left.unchanged);
+        let unchanged = left.unchanged && !saved.extra.contains_key(DOUBTFUL);
+        self.progress = Progress::resumed(&saved.parts, unchanged);
         self.maybe_complete = saved.extra.contains_key(COMPLETING);
         self.state = State::Check;
     }
@@ -562,6 +564,9 @@ impl UploadSession for Session {
         .map(SessionId::new);
         if self.is_completing() {
             saved.extra.insert(COMPLETING.into(), "1".into());
+        }
+        if self.progress.is_doubtful() {
+            saved.extra.insert(DOUBTFUL.into(), "1".into());
         }
         if self.url.is_some() && !self.touched {
             saved.extra.insert(UNTOUCHED.into(), "1".into());

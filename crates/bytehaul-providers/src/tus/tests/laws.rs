@@ -78,6 +78,18 @@ fn scripts() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..120)
 }
 
+/// A new length of the source, if it has one, and from where on its bytes are others.
+fn changed() -> impl Strategy<Value = (Option<u64>, usize)> {
+    (prop::option::weighted(0.2, 1..300_u64), 0..300_usize)
+}
+
+fn change(data: &[u8], (len, at): (Option<u64>, usize)) -> Vec<u8> {
+    let mut changed = bytes(0..len.unwrap_or(data.len() as u64));
+    let at = at % changed.len();
+    changed[at..].iter_mut().for_each(|byte| *byte ^= 0x55);
+    changed
+}
+
 fn exact(end: &End, server: &dyn Server, data: &[u8]) -> Result<(), TestCaseError> {
     if let End::Done(done) = end {
         let location = done.location.clone().unwrap_or_default();
@@ -133,15 +145,13 @@ proptest! {
     fn tus_mixes_no_sources(
         (tus, traits, _) in tus(),
         len in 1..300_u64,
-        other in 1..300_u64,
-        change in 0..300_u64,
+        changed in changed(),
         part in 1..120_u64,
         parallel in 1..5_usize,
         script in scripts(),
     ) {
         let data = bytes(0..len);
-        let mut changed = bytes(0..other);
-        changed[(change % other) as usize] ^= 0x55;
+        let changed = change(&data, changed);
         let mut server = TusServer::new(traits);
         let end = run(&tus, &object(len, false, part, parallel), &data, Some(&changed), &mut server, Harm::Network, &script);
         if let End::Done(done) = &end {
@@ -200,14 +210,12 @@ proptest! {
     fn draft_mixes_no_sources(
         tells in any::<bool>(),
         len in 1..300_u64,
-        other in 1..300_u64,
-        change in 0..300_u64,
+        changed in changed(),
         part in 1..120_u64,
         script in scripts(),
     ) {
         let data = bytes(0..len);
-        let mut changed = bytes(0..other);
-        changed[(change % other) as usize] ^= 0x55;
+        let changed = change(&data, changed);
         let traits = draft_server::Traits { min_append: 1, max_append: 100, forgets: false, tells };
         let mut server = DraftServer::new(traits);
         let end = run(&TusDraft::new(url()), &object(len, false, part, 1), &data, Some(&changed), &mut server, Harm::Network, &script);
