@@ -5,6 +5,10 @@
 
 #[cfg(any(feature = "form", feature = "put"))]
 mod address;
+#[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
+mod clock;
+#[cfg(feature = "signing")]
+mod credentials;
 mod custom;
 mod download;
 mod error;
@@ -24,6 +28,8 @@ pub mod put;
 #[cfg(feature = "tus")]
 pub mod tus;
 
+#[cfg(feature = "signing")]
+pub use crate::credentials::{CredentialSource, Credentials, ProvideCredentials, Secret};
 pub use crate::custom::{Begun, Custom, CustomUpload, PartData, PartTaken, UploadContext};
 pub use crate::download::{DownloadProtocol, RangeRequest, Refresh, Refreshing, Wanted};
 pub use crate::error::{BoxError, Fault, ProtocolError, ProtocolErrorKind};
