@@ -196,3 +196,70 @@ const CONTINUE_WAIT: Duration = Duration::from_secs(1);
 fn held(frames: &mut Mutex<Option<Frames>>) -> &mut Option<Frames> {
     frames.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    /// Frames that are there at once.
+    struct Given(std::vec::IntoIter<io::Result<Frame<Bytes>>>);
+
+    impl futures_core::Stream for Given {
+        type Item = io::Result<Frame<Bytes>>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.0.next())
+        }
+    }
+
+    fn feed(frames: &[usize], length: Option<u64>) -> Feed {
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|&length| Ok(Frame::data(Bytes::from(vec![7; length]))))
+            .collect();
+        let body = StreamBody::new(Given(frames.into_iter()));
+        Feed::new(Some(RequestBody::once(length, body)), Wait::Nothing)
+    }
+
+    /// The sizes of what it gives, and whether it ends well.
+    fn give(mut feed: Feed) -> (Vec<usize>, bool) {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut pieces = Vec::new();
+        while !feed.is_end_stream() {
+            match Pin::new(&mut feed).poll_frame(&mut cx) {
+                Poll::Ready(Some(Ok(frame))) => pieces.push(frame.into_data().unwrap().len()),
+                Poll::Ready(Some(Err(_))) => return (pieces, false),
+                Poll::Ready(None) => break,
+                Poll::Pending => panic!("nothing is waited for"),
+            }
+        }
+        (pieces, true)
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_given_is_what_was_said_or_less(
+            frames in proptest::collection::vec(0usize..600_000, 0..6),
+            said in proptest::option::of(-2i64..3),
+        ) {
+            let sum: usize = frames.iter().sum();
+            let length = said.map(|off| (sum as u64).saturating_add_signed(off));
+            // That nothing is said of nothing is settled before.
+            proptest::prop_assume!(length != Some(0) || sum == 0);
+            let (pieces, well) = give(feed(&frames, length));
+            let given: usize = pieces.iter().sum();
+            let right = length.is_none_or(|length| length == sum as u64);
+            assert_eq!(well, right);
+            assert!(pieces.iter().all(|&piece| piece > 0 && piece <= PIECE));
+            if right {
+                assert_eq!(given, sum);
+            } else {
+                assert!((given as u64) < length.unwrap(), "the message is not whole");
+            }
+        }
+    }
+}
