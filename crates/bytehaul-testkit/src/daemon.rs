@@ -151,10 +151,10 @@ pub(crate) fn free_port() -> io::Result<u16> {
 
 /// A directory that is removed when dropped.
 #[derive(Debug)]
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> io::Result<Self> {
+    pub(crate) fn new(name: &str) -> io::Result<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("bytehaul-{name}-{}-{number}", std::process::id());
         let dir = std::env::temp_dir().join(name);

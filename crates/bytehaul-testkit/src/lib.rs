@@ -5,6 +5,8 @@
 
 mod compare;
 #[cfg(unix)]
+pub mod conformance;
+#[cfg(unix)]
 mod daemon;
 #[cfg(all(unix, feature = "tls"))]
 pub mod dns;

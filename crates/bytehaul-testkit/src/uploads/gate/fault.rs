@@ -1,5 +1,6 @@
 //! What can go wrong with a request on its way, for which requests, and how often.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::wire::Head;
@@ -20,6 +21,7 @@ pub struct Fault {
     kind: Kind,
     method: Option<String>,
     target: String,
+    length: RangeInclusive<u64>,
     skip: u64,
     times: u64,
 }
@@ -87,6 +89,13 @@ impl Fault {
         self
     }
 
+    /// Only for requests whose `Content-Length` is among these; one without it counts as 0.
+    #[must_use]
+    pub fn of_length(mut self, bytes: RangeInclusive<u64>) -> Self {
+        self.length = bytes;
+        self
+    }
+
     /// Spares the first so many requests that fit. Default 0.
     #[must_use]
     pub fn after(mut self, count: u64) -> Self {
@@ -121,6 +130,7 @@ impl Fault {
             kind,
             method: None,
             target: String::new(),
+            length: 0..=u64::MAX,
             skip: 0,
             times: 1,
         }
@@ -128,7 +138,9 @@ impl Fault {
 
     fn fits(&self, head: &Head) -> bool {
         let method = self.method.as_deref();
-        method.is_none_or(|method| method == head.method) && head.target.contains(&self.target)
+        method.is_none_or(|method| method == head.method)
+            && head.target.contains(&self.target)
+            && self.length.contains(&head.length())
     }
 }
 

@@ -59,6 +59,12 @@ impl Head {
             .is_some_and(|it| it.eq_ignore_ascii_case(value))
     }
 
+    /// `Content-Length` as it is told; 0 where it is not.
+    pub(super) fn length(&self) -> u64 {
+        let told = self.header("content-length");
+        told.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
     /// How long the body of a request is.
     pub(super) fn request_body(&self) -> io::Result<Framing> {
         Ok(self.framing()?.unwrap_or(Framing::Length(0)))

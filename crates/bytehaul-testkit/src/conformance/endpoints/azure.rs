@@ -1,0 +1,124 @@
+//! A plan of blocks for a blob under a SAS, towards Microsoft's emulator.
+
+use serde_json::json;
+
+use super::{WRONG, elsewhere};
+use crate::conformance::{Abilities, After, Endpoint, Lie, Loss, Place, Step};
+use crate::uploads::{Azurite, Fault, Gate, Sas};
+
+/// Azurite.
+#[derive(Debug)]
+pub struct Azure {
+    server: Azurite,
+}
+
+impl Azure {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// As [`Azurite::start`].
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let server = Azurite::start()?;
+        Some(Self { server })
+    }
+}
+
+impl Endpoint for Azure {
+    fn name(&self) -> &'static str {
+        "presigned Azure SAS"
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            parallel: 3,
+            least_parallel: 1,
+            resumable: true,
+            streams: false,
+            // Blocks that are not committed expire by themselves.
+            aborts: false,
+            renews: true,
+            part: 64 << 10,
+            many: 200,
+        }
+    }
+
+    fn gate(&self) -> &Gate {
+        self.server.gate()
+    }
+
+    /// The address is JSON: `blob` (URL with its SAS), `total`, `chunk`, `session`.
+    fn place(&self, name: &str, content: &[u8], part: u64) -> Place {
+        let len = content.len() as u64;
+        let address = json!({
+            "blob": self.server.sas_url(name, Sas::new("rcw")),
+            "total": len,
+            "chunk": part,
+            "session": name,
+        });
+        Place {
+            address: address.to_string(),
+            key: name.to_owned(),
+            len,
+            since: self.gate().requests().len(),
+        }
+    }
+
+    fn object(&self, place: &Place, _location: Option<&str>) -> Option<Vec<u8>> {
+        self.server.blob(&place.key)
+    }
+
+    fn is_staged(&self, place: &Place) -> bool {
+        !self.server.blocks(&place.key).uncommitted.is_empty()
+    }
+
+    fn aim(&self, step: Step, fault: Fault, parts: u64) -> Option<Fault> {
+        match step {
+            Step::Begin => None,
+            Step::Part if parts > 1 => Some(fault.on("PUT").at("comp=block&blockid")),
+            // A blob of one block is put at once.
+            Step::Part => Some(fault.on("PUT")),
+            Step::Commit => (parts > 1).then(|| fault.on("PUT").at("comp=blocklist")),
+        }
+    }
+
+    fn occupy(&self, place: &Place, content: &[u8]) -> bool {
+        self.server.put(&place.key, content);
+        true
+    }
+
+    fn lose(&self, place: &Place, loss: Loss) -> Option<After> {
+        if loss == Loss::Some {
+            return None;
+        }
+        // Whoever puts a blob throws away the blocks that were not committed.
+        self.server.put(&place.key, b"somebody else's");
+        Some(After::Fails)
+    }
+
+    fn lies(&self) -> Vec<Lie> {
+        let block = |fault: Fault| fault.on("PUT").at("comp=block&blockid");
+        let commit = |fault: Fault| fault.on("PUT").at("comp=blocklist");
+        let busy = "<?xml version=\"1.0\"?><Error><Code>ServerBusy</Code></Error>";
+        vec![
+            Lie::new("a block that nobody saw", block(Fault::refuse(201)), WRONG),
+            Lie::new("a block refused", block(Fault::refuse(404)), WRONG),
+            Lie::new("elsewhere", block(elsewhere(307)), &[109]),
+            Lie::new(
+                "a commit that failed behind a 200",
+                commit(Fault::replace(200, busy)),
+                WRONG,
+            ),
+            Lie::new(
+                "a commit that nobody saw and a 400",
+                commit(Fault::refuse(400)),
+                WRONG,
+            ),
+            Lie::new(
+                "a commit that worked and a 400",
+                commit(Fault::replace(400, "")),
+                WRONG,
+            ),
+        ]
+    }
+}

@@ -1,0 +1,148 @@
+//! A plan of URLs that boto3 presigned for a multipart upload of S3.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{WRONG, elsewhere, flood};
+use crate::conformance::{Abilities, After, Endpoint, Lie, Loss, Place, Step};
+use crate::uploads::{Fault, Gate, S3Server};
+
+/// An S3 server.
+#[derive(Debug)]
+pub struct S3 {
+    server: S3Server,
+}
+
+impl S3 {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// As [`S3Server::start`].
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        let server = S3Server::start()?;
+        Some(Self { server })
+    }
+
+    fn upload(&self, place: &Place) -> Option<String> {
+        let open = self.server.uploads();
+        let found = open.into_iter().find(|(key, _)| *key == place.key);
+        found.map(|(_, upload)| upload)
+    }
+}
+
+impl Endpoint for S3 {
+    fn name(&self) -> &'static str {
+        "presigned S3"
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            parallel: 3,
+            least_parallel: 1,
+            resumable: true,
+            streams: false,
+            aborts: true,
+            renews: true,
+            // The server takes no smaller ones.
+            part: 5 << 20,
+            many: 12,
+        }
+    }
+
+    fn gate(&self) -> &Gate {
+        self.server.gate()
+    }
+
+    /// The address is JSON: `upload_id`, `total`, `chunk`, `parts` (URLs), `complete`, `abort`, `head`.
+    fn place(&self, name: &str, content: &[u8], part: u64) -> Place {
+        let len = content.len() as u64;
+        let upload = self.server.create(name);
+        let parts = u32::try_from(len.div_ceil(part).max(1)).expect("few parts");
+        let of = json!({"Key": name, "UploadId": upload});
+        let sign = |operation: &str| self.server.presign(operation, of.clone(), HOUR);
+        let address = json!({
+            "upload_id": upload,
+            "total": len,
+            "chunk": part,
+            "parts": self.server.presign_parts(name, &upload, parts, HOUR),
+            "complete": sign("complete_multipart_upload"),
+            "abort": sign("abort_multipart_upload"),
+            "head": self.server.presign("head_object", json!({"Key": name}), HOUR),
+        });
+        Place {
+            address: address.to_string(),
+            key: name.to_owned(),
+            len,
+            since: self.gate().requests().len(),
+        }
+    }
+
+    fn object(&self, place: &Place, _location: Option<&str>) -> Option<Vec<u8>> {
+        self.server.object(&place.key)
+    }
+
+    fn is_staged(&self, place: &Place) -> bool {
+        self.upload(place).is_some()
+    }
+
+    fn aim(&self, step: Step, fault: Fault, _parts: u64) -> Option<Fault> {
+        match step {
+            Step::Begin => None,
+            Step::Part => Some(fault.on("PUT").at("partNumber=")),
+            Step::Commit => Some(fault.on("POST").at("uploadId=")),
+        }
+    }
+
+    fn occupy(&self, place: &Place, content: &[u8]) -> bool {
+        self.server.put(&place.key, content);
+        true
+    }
+
+    fn lose(&self, place: &Place, loss: Loss) -> Option<After> {
+        if loss == Loss::Some {
+            return None;
+        }
+        let upload = self.upload(place)?;
+        let params = json!({"Key": place.key, "UploadId": upload});
+        let aborted = self.server.call("abort_multipart_upload", params);
+        aborted.unwrap_or_else(|code| panic!("abort {}: {code}", place.key));
+        Some(After::Fails)
+    }
+
+    fn lies(&self) -> Vec<Lie> {
+        let part = |fault: Fault| fault.on("PUT");
+        let commit = |fault: Fault| fault.on("POST");
+        let failed = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>";
+        let denied = "<Error><Code>EntityTooSmall</Code></Error>";
+        vec![
+            Lie::new("a part that nobody saw", part(Fault::refuse(200)), WRONG),
+            Lie::new(
+                "another ETag",
+                part(Fault::replace(200, "").header("ETag", "\"0\"")),
+                WRONG,
+            ),
+            Lie::new("a flood", part(flood(200)), WRONG),
+            Lie::new("a session that is gone", part(Fault::refuse(404)), WRONG),
+            Lie::new("elsewhere", part(elsewhere(307)), &[109]),
+            Lie::new(
+                "a commit that failed behind a 200",
+                commit(Fault::replace(200, failed)),
+                WRONG,
+            ),
+            Lie::new(
+                "a commit refused behind a 200",
+                commit(Fault::replace(200, denied)),
+                WRONG,
+            ),
+            Lie::new(
+                "a commit that nobody saw and a 404",
+                commit(Fault::refuse(404)),
+                WRONG,
+            ),
+        ]
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
