@@ -16,8 +16,12 @@ mod exchange;
 mod parts;
 #[cfg(all(test, any(feature = "form", feature = "put")))]
 mod played;
+#[cfg(any(feature = "presigned", feature = "azure", feature = "oss", feature = "s3"))]
+mod said;
 mod saved;
 mod session;
+#[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
+mod xml;
 
 #[cfg(feature = "form")]
 pub mod form;
