@@ -92,7 +92,8 @@ impl Tus {
     }
 
     /// Sends the digest of each part with it, so that the server refuses a part that was damaged on its way, which is then
-    /// sent again. Each part is read twice. Default none.
+    /// sent again. Each part is read twice. A server that does not answer `OPTIONS` as tus does may ignore the digest.
+    /// Default none.
     #[must_use]
     pub fn checksum(mut self, algorithm: Algorithm) -> Self {
         self.checksum = Some(algorithm);
@@ -239,3 +240,9 @@ const MOST_PARTIALS: u64 = 64;
 
 /// How often a vanished upload is begun anew.
 const MOST_RESTARTS: u32 = 3;
+
+/// Kept with a session: the server may have bytes of an earlier source, which was found changed.
+const DOUBTFUL: &str = "doubtful";
+
+/// Kept with a session: nothing was sent to the upload that the caller named.
+const UNTOUCHED: &str = "untouched";

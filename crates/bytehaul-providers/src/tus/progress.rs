@@ -85,7 +85,8 @@ impl Progress {
         crc32c: Option<u32>,
     ) -> Result<(), ProtocolError> {
         let whole = offset == range.end;
-        if !whole && !(offset > range.start && offset < range.end) {
+        let partly = offset > range.start && offset < range.end;
+        if !(whole || partly) {
             return Err(wrong(format!(
                 "the server is at {offset} after it was sent {}-{}",
                 range.start, range.end

@@ -1,19 +1,20 @@
 //! One upload by tus 1.0.0: what the server can do, its upload resources, joining partial ones, discarding them.
 
+mod kept;
+
 use std::time::SystemTime;
 
 use bytehaul_integrity::Digest;
 use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 
-use crate::tus::MOST_PARTIALS;
 use crate::tus::discovery::{self, Missing};
 use crate::tus::progress::Progress;
 use crate::tus::resource::{Manner, Resource};
-use crate::tus::wire::{is_discarded, is_gone, kept, location, number, refused};
+use crate::tus::wire::{is_discarded, is_gone, location, number, refused};
 use crate::{
     Acknowledged, Answer, Available, Completed, Exchange, ExchangeId, Fault, Ids, Left, Lost, Next,
-    ProtocolError, ProtocolErrorKind, Saved, SessionId, Stage, Step, UploadSession,
+    ProtocolError, ProtocolErrorKind, Saved, Step, UploadSession,
 };
 
 /// What a session is made of.
@@ -73,17 +74,12 @@ impl Session {
             forbidden: false,
             state: State::Sending,
         };
-        match left {
-            Some(left) if left.saved.extra.contains_key(PARTIALS) => session.take_partials(left),
-            Some(left) if left.saved.session.is_some() => session.take_whole(left),
-            Some(_) | None => {
-                if let Some(url) = settings.upload_url {
-                    session.partial_size = None;
-                    let progress = Progress::resumed(&[], true);
-                    let whole = Resource::new(0, 0, session.len);
-                    session.resources.push(whole.existing(url, progress, false));
-                }
-            }
+        let taken = left.is_some_and(|left| session.take(left));
+        if let (false, Some(url)) = (taken, settings.upload_url) {
+            session.partial_size = None;
+            let progress = Progress::resumed(&[], true);
+            let whole = Resource::new(0, 0, session.len);
+            session.resources.push(whole.existing(url, progress, false));
         }
         if matches!(session.state, State::Sending) {
             match settings.discover {
@@ -93,75 +89,6 @@ impl Session {
         }
         session.manner.partial = session.partial_size.is_some();
         session
-    }
-
-    /// Takes up the one upload of an earlier run.
-    fn take_whole(&mut self, left: Left) {
-        self.partial_size = None;
-        let saved = left.saved;
-        let url = saved.session.as_ref().and_then(|id| kept(id.as_str()));
-        if saved.stage == Stage::Complete {
-            self.state = State::Done(at(url));
-            return;
-        }
-        if saved.part_size > 0 {
-            self.manner.part_size = saved.part_size;
-        }
-        let whole = Resource::new(0, 0, self.len);
-        let unchanged = left.unchanged && !saved.extra.contains_key(DOUBTFUL);
-        let progress = Progress::resumed(&saved.parts, unchanged);
-        let touched = !saved.extra.contains_key(UNTOUCHED);
-        self.resources.push(match url {
-            Some(url) if saved.stage != Stage::Aborted => whole.existing(url, progress, touched),
-            Some(_) | None => whole,
-        });
-    }
-
-    /// Takes up the partial uploads of an earlier run.
-    fn take_partials(&mut self, left: Left) {
-        let saved = left.saved;
-        let joined = saved.session.as_ref().and_then(|id| kept(id.as_str()));
-        if saved.stage == Stage::Complete {
-            self.partial_size = None;
-            self.state = State::Done(at(joined));
-            return;
-        }
-        let size = saved.part_size.max(1);
-        let shares = self.len.unwrap_or(0).div_ceil(size);
-        if saved.stage == Stage::Aborted || shares > MOST_PARTIALS {
-            return;
-        }
-        self.partial_size = Some(size);
-        self.plan();
-        let mut proven = true;
-        for resource in &mut self.resources {
-            let number = resource.number();
-            let fresh = Resource::new(number, resource.base(), resource.len());
-            let receipt = saved.parts.iter().find(|receipt| {
-                let place = (receipt.number, receipt.offset, Some(receipt.size));
-                place == (number, resource.base(), resource.len())
-            });
-            let url = receipt.and_then(|receipt| kept(receipt.tag.as_deref()?));
-            if let (Some(receipt), Some(url)) = (receipt, url) {
-                let mut own = receipt.clone();
-                own.offset = 0;
-                let progress = Progress::resumed(&[own], left.unchanged);
-                *resource = fresh.existing(url, progress, true);
-                continue;
-            }
-            proven = false;
-            let begun = saved.extra.get(&partial_key(number));
-            if let Some(url) = begun.and_then(|url| kept(url)) {
-                *resource = match left.unchanged {
-                    true => fresh.existing(url, Progress::resumed(&[], true), true),
-                    false => fresh.instead_of(url),
-                };
-            }
-        }
-        self.joined_maybe = saved.stage == Stage::Committing;
-        if let (true, Some(url)) = (proven && self.joined_maybe, joined) {
-            self.state = State::Verify(url);
-        }
     }
 
     /// Makes the resources, if there are none.
@@ -439,62 +366,7 @@ impl UploadSession for Session {
     }
 
     fn saved(&self) -> Saved {
-        let begun = self.resources.iter().any(|part| part.url().is_some());
-        let mut saved = Saved::default();
-        saved.stage = match &self.state {
-            State::Done(_) => Stage::Complete,
-            State::Aborted => Stage::Aborted,
-            State::Join | State::Joining(_) | State::Verify(_) | State::Verifying(..) => {
-                Stage::Committing
-            }
-            _ if begun => Stage::Sending,
-            _ => Stage::Beginning,
-        };
-        let url = match &self.state {
-            State::Done(completed) => completed.location.clone(),
-            State::Verify(url) | State::Verifying(url, _) => Some(url.to_string()),
-            _ => self
-                .whole()
-                .and_then(|whole| Some(whole.url()?.to_string())),
-        };
-        saved.session = url.map(SessionId::new);
-        let expires = self.resources.iter().find_map(Resource::expires);
-        if let Some(expires) = expires {
-            saved.extra.insert(EXPIRES.into(), expires.to_owned());
-        }
-        match self.partial_size {
-            // It is not decided yet, and nothing is there to be taken up.
-            Some(_) if !begun => (),
-            Some(size) => {
-                saved.part_size = size;
-                saved.extra.insert(PARTIALS.into(), "1".into());
-                saved.parts = self
-                    .resources
-                    .iter()
-                    .filter_map(Resource::receipt)
-                    .collect();
-                for part in self.resources.iter().filter(|part| !part.is_complete()) {
-                    if let Some(url) = part.url() {
-                        saved
-                            .extra
-                            .insert(partial_key(part.number()), url.to_string());
-                    }
-                }
-            }
-            None => {
-                saved.part_size = self.manner.part_size;
-                if let Some(whole) = self.whole() {
-                    saved.parts = whole.receipts().to_vec();
-                    if whole.is_doubtful() {
-                        saved.extra.insert(DOUBTFUL.into(), "1".into());
-                    }
-                    if whole.url().is_some() && !whole.touched() {
-                        saved.extra.insert(UNTOUCHED.into(), "1".into());
-                    }
-                }
-            }
-        }
-        saved
+        self.keep()
     }
 
     fn acknowledged(&self) -> Acknowledged {
@@ -506,29 +378,11 @@ impl UploadSession for Session {
 }
 
 fn at(url: Option<Url>) -> Completed {
-    let mut completed = Completed::default();
-    completed.location = url.map(String::from);
-    completed
+    Completed {
+        location: url.map(String::from),
+        ..Completed::default()
+    }
 }
-
-fn partial_key(number: u32) -> String {
-    format!("{PARTIAL}{number}")
-}
-
-/// Says that the upload goes in partial uploads.
-const PARTIALS: &str = "concatenation";
-
-/// With the number of a partial upload that is not complete: its URL.
-const PARTIAL: &str = "partial.";
-
-/// Says that nothing was sent to an upload that the caller named.
-const UNTOUCHED: &str = "untouched";
-
-/// Says that the server may have bytes of an earlier source, which has been found changed.
-pub(super) const DOUBTFUL: &str = "doubtful";
-
-/// When the server will drop the upload, as it said.
-const EXPIRES: &str = "expires";
 
 /// How often partial uploads are looked for and sent again when the server does not find them.
 const MOST_REJOINS: u32 = 3;

@@ -5,5 +5,6 @@ mod driver;
 mod laws;
 mod rules;
 mod rules_draft;
+mod rules_join;
 mod script;
 mod server;
