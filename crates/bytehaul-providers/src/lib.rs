@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "form", feature = "put"))]
 mod address;
+#[cfg(any(feature = "azure", feature = "presigned"))]
+mod blocks;
 #[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
 mod clock;
 #[cfg(feature = "signing")]
@@ -16,6 +18,8 @@ mod exchange;
 mod parts;
 #[cfg(all(test, any(feature = "form", feature = "put")))]
 mod played;
+#[cfg(any(feature = "azure", feature = "presigned"))]
+mod rfc3339;
 #[cfg(any(feature = "presigned", feature = "azure", feature = "oss", feature = "s3"))]
 mod said;
 mod saved;
@@ -23,6 +27,8 @@ mod session;
 #[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
 mod xml;
 
+#[cfg(feature = "azure")]
+pub mod azure;
 #[cfg(feature = "form")]
 pub mod form;
 #[cfg(feature = "presigned")]

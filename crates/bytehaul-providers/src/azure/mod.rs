@@ -1,0 +1,5 @@
+//! Blobs of Azure Storage.
+
+pub mod sign;
+
+mod address;

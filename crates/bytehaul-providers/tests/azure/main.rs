@@ -1,0 +1,5 @@
+//! Azure from outside: signatures against those of the official SDK, and against a server that verifies them.
+#![cfg(feature = "azure")]
+
+mod agreement;
+mod dice;
