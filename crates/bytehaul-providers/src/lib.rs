@@ -35,6 +35,8 @@ pub mod form;
 pub mod presigned;
 #[cfg(feature = "put")]
 pub mod put;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "tus")]
 pub mod tus;
 
