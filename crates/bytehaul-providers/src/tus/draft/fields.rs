@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn problems() {
         let check = |body: &str, want: Option<Problem>| {
-            assert_eq!(Problem::of(body.as_bytes()), want, "{body}")
+            assert_eq!(Problem::of(body.as_bytes()), want, "{body}");
         };
         let of = |name: &str| format!("{{\"type\":\"{PROBLEMS}{name}\",\"expected-offset\":-1}}");
         check(&of("completed-upload"), Some(Problem::Completed));

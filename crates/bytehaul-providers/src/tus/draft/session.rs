@@ -371,6 +371,8 @@ impl UploadSession for Session {
             State::Done => Stage::Complete,
             State::Claimed(_) => Stage::Committing,
             State::Aborted => Stage::Aborted,
+            // The last bytes and the commit are one request, before which this has to be kept.
+            _ if self.is_completing() => Stage::Committing,
             _ if url.is_some() => Stage::Sending,
             _ => Stage::Beginning,
         };
@@ -397,6 +399,10 @@ impl UploadSession for Session {
                 .insert(EXPIRES.into(), since.as_secs().to_string());
         }
         saved
+    }
+
+    fn part_size(&self) -> u64 {
+        self.append_size()
     }
 
     fn acknowledged(&self) -> Acknowledged {

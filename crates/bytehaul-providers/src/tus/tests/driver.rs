@@ -218,7 +218,7 @@ impl Run<'_> {
         let exchange = match self.in_flight.swap_remove(choice) {
             Asked::Request(exchange) => exchange,
             Asked::Digest(job) => {
-                if self.script.next() % 8 == 0 {
+                if self.script.next().is_multiple_of(8) {
                     session.lost(job.id, Lost::Unsent);
                 } else {
                     let mut hasher = Hasher::new(job.algorithm);
@@ -266,7 +266,7 @@ impl Run<'_> {
             6 if self.harm == Harm::Server => self.server.lose(self.script.next()),
             // Damaged on the way, which a server finds only if it was told the digest.
             7 if exchange.headers.contains_key("upload-checksum") && !body.is_empty() => {
-                body[0] ^= 1
+                body[0] ^= 1;
             }
             _ => (),
         }

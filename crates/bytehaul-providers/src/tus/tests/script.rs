@@ -23,9 +23,11 @@ pub(super) fn bytes(range: std::ops::Range<u64>) -> Vec<u8> {
 
 /// What an earlier run left behind: an upload's URL, receipts of these sizes with their checksums.
 pub(super) fn left(url: &str, sizes: &[u64], unchanged: bool) -> Left {
-    let mut saved = Saved::default();
-    saved.session = Some(SessionId::new(url));
-    saved.stage = crate::Stage::Sending;
+    let mut saved = Saved {
+        session: Some(SessionId::new(url)),
+        stage: crate::Stage::Sending,
+        ..Saved::default()
+    };
     let mut at = 0;
     for (number, size) in sizes.iter().enumerate() {
         let receipt = crate::PartReceipt::new(number as u32, at, *size);

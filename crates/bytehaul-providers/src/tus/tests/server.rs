@@ -72,7 +72,7 @@ impl TusServer {
         let len = request.number("upload-length");
         match request.header("upload-defer-length") {
             Some(value) => {
-                assert!(value == "1" && len.is_none() && self.has("creation-defer-length"))
+                assert!(value == "1" && len.is_none() && self.has("creation-defer-length"));
             }
             None => assert!(len.is_some()),
         }
@@ -186,7 +186,7 @@ impl TusServer {
         }
         let offset = self.take(request.path, request.body);
         let reply = Reply::new(204);
-        if self.traits.silent && offset % 3 == 0 {
+        if self.traits.silent && offset.is_multiple_of(3) {
             reply
         } else {
             reply.with("upload-offset", offset)
