@@ -4,6 +4,7 @@
 //! reset, which decides whether the request is tried again. Bodies go around h2: read through its
 //! buffers they cost twice the CPU time.
 
+mod asked;
 mod bell;
 mod driver;
 mod exchange;

@@ -7,22 +7,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ::h2::client::ResponseFuture;
 use ::h2::{Reason, RecvStream};
 use bytes::BufMut;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, Request, StatusCode, response};
 use tokio::time::Instant;
 
+use super::asked::Asked;
 use super::lane::Lane;
-use super::pump::{Pump, Pumped};
 use super::shared::Got;
 use super::{Link, Seat};
 use crate::body::Source;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::exchange::{Answer, Failure, Stage};
 use crate::framing::{Framing, Reuse};
-use crate::request_body::{Feed, Outlet};
+use crate::request_body::Feed;
 use crate::stall::Stall;
 use crate::tls;
 
@@ -74,26 +73,16 @@ async fn ask(
     })
     .await?;
     stall.progress();
-    let outlet = feed.outlet();
-    let sent = link.send(&mut sender, request, outlet.clone());
+    let sent = link.send(&mut sender, request, feed.outlet());
     let (response, stream, mut lane) = sent.map_err(unsent)?;
-    let mut asked = Asked {
-        response,
-        early: None,
-        interim: 0,
-        pump: outlet.is_some().then(|| Pump::new(feed, stream)),
-        unwanted: None,
-        outlet,
-    };
+    let mut asked = Asked::new(response, feed, stream);
     let mut written = 0;
     let response = poll_fn(|cx| {
         if let Poll::Ready(outcome) = asked.poll(cx) {
             return Poll::Ready(outcome);
         }
-        if let Some(outlet) = &asked.outlet
-            && (outlet.is_idle() || outlet.written() != written)
-        {
-            written = outlet.written();
+        if asked.is_idle() || asked.written() != written {
+            written = asked.written();
             stall.progress();
         }
         // What was written since is seen only now: nobody is woken for it.
@@ -107,8 +96,8 @@ async fn ask(
         }
     })
     .await?;
-    if let Some(pump) = asked.pump.take() {
-        lane.keep_unsent(pump.into_stream());
+    if let Some(body) = asked.into_unsent() {
+        lane.keep_unsent(body);
     }
     let size: usize = response
         .headers()
@@ -120,111 +109,6 @@ async fn ask(
         return Err(Failure::underway(error));
     }
     Ok((response, lane))
-}
-
-/// A request whose head was sent.
-struct Asked {
-    response: ResponseFuture,
-    /// An answer that came before it may be told.
-    early: Option<http::Response<RecvStream>>,
-    interim: usize,
-    /// The body, as long as it is not in h2's hands.
-    pump: Option<Pump>,
-    /// The peer has ended the stream before the body, for this reason where it gave one.
-    unwanted: Option<Option<Reason>>,
-    outlet: Option<Arc<Outlet>>,
-}
-
-impl Asked {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<RecvStream>, Failure>> {
-        if self.early.is_none()
-            && let Poll::Ready(response) = self.poll_head(cx)
-        {
-            self.early = Some(response.map_err(|failure| self.blame(failure))?);
-        }
-        if let Some(response) = self
-            .early
-            .take_if(|head| may_be_told(head, &self.outlet, cx))
-        {
-            return Poll::Ready(Ok(response));
-        }
-        if let Some(reason) = self.unwanted
-            && let Some(response) = self.early.take()
-        {
-            return Poll::Ready(match reason {
-                // The server has all that it needs (RFC 9113 section 8.1).
-                Some(Reason::NO_ERROR) => Ok(response),
-                _ => {
-                    let what = "stream ended before the request body, after an early answer";
-                    Err(Failure::underway(Error::new(ErrorKind::Reset, what)))
-                }
-            });
-        }
-        let Some(pump) = &mut self.pump else {
-            return Poll::Pending;
-        };
-        let pumped = ready!(pump.poll(cx));
-        match pumped {
-            Pumped::Whole => self.pump = None,
-            Pumped::Failed => {
-                let error = self.outlet.as_deref().and_then(Outlet::take_failure);
-                let error = error
-                    .unwrap_or_else(|| Error::new(ErrorKind::RequestBody, "request body failed"));
-                return Poll::Ready(Err(Failure::underway(error)));
-            }
-            Pumped::Unwanted(reason) => {
-                self.pump = None;
-                self.unwanted = Some(reason);
-                return self.poll(cx);
-            }
-        }
-        Poll::Pending
-    }
-
-    fn poll_head(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<http::Response<RecvStream>, Failure>> {
-        while let Poll::Ready(Some(Ok(informational))) = self.response.poll_informational(cx) {
-            self.interim += 1;
-            if self.interim > crate::exchange::MAX_INTERIM {
-                return Poll::Ready(Err(Failure::underway(Error::new(
-                    ErrorKind::Protocol,
-                    "informational responses without end",
-                ))));
-            }
-            if informational.status() == StatusCode::CONTINUE
-                && let Some(outlet) = &self.outlet
-            {
-                outlet.open();
-            }
-        }
-        pin!(&mut self.response).poll(cx).map_err(head_failure)
-    }
-
-    fn written(&self) -> u64 {
-        self.outlet.as_ref().map_or(0, |outlet| outlet.written())
-    }
-
-    /// The body's own failure, where there is one.
-    fn blame(&self, failure: Failure) -> Failure {
-        match self.outlet.as_deref().and_then(Outlet::take_failure) {
-            Some(error) => Failure::underway(error),
-            None => failure,
-        }
-    }
-}
-
-/// As for HTTP/1.1: a success is told when the body is out, or was not wanted.
-fn may_be_told(
-    head: &http::Response<RecvStream>,
-    outlet: &Option<Arc<Outlet>>,
-    cx: &Context<'_>,
-) -> bool {
-    let Some(outlet) = outlet else {
-        return true;
-    };
-    !head.status().is_success() || outlet.is_held() || outlet.is_out_or_wakes(cx.waker())
 }
 
 fn timeout(limit: Duration) -> Failure {
@@ -359,7 +243,7 @@ fn truncated(left: u64) -> Error {
 }
 
 /// What an error before the head means, and whether the peer can have done anything with the request by then.
-fn head_failure(error: ::h2::Error) -> Failure {
+pub(super) fn head_failure(error: ::h2::Error) -> Failure {
     let reason = error.reason().filter(|_| error.is_remote());
     let stage = match reason {
         Some(Reason::REFUSED_STREAM) => Stage::Unprocessed,

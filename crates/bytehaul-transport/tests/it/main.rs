@@ -28,6 +28,7 @@ mod tls_openssl;
 mod tls_peer;
 mod tls_trust;
 mod upload;
+mod upload_again;
 mod upload_h2;
 mod upload_peer;
 #[cfg(unix)]
