@@ -5,7 +5,7 @@ use url::Url;
 
 use super::script::{check, left};
 use crate::tus::Tus;
-use crate::{Object, UploadProtocol};
+use crate::{Left, Object, UploadProtocol};
 
 pub(super) fn tus() -> Tus {
     Tus::new(Url::parse("https://h/files").unwrap()).file_metadata(false)
@@ -287,6 +287,21 @@ fn resumed() {
         &anew[2..],
         "done /files/b",
     );
+}
+
+/// A run that found the source changed, and ended before it had asked the server, must not let the next one trust it.
+#[test]
+fn doubts_outlive_the_process() {
+    let stale = left("https://h/files/a", &[4], false);
+    let second = tus().open(&object(8, 8), Some(stale)).unwrap();
+    let third = Left::new(second.saved(), true);
+    let anew = [
+        ("HEAD /files/a", "200 upload-offset: 6"),
+        ("DELETE /files/a", "204"),
+        ("POST /files length=8", "201 location: /files/b"),
+        ("PATCH /files/b offset=0 @0-8", "204 upload-offset: 8"),
+    ];
+    check(&tus(), &object(8, 8), Some(third), &anew, "done /files/b");
 }
 
 #[test]
