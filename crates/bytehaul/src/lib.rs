@@ -43,6 +43,11 @@ pub use crate::manager::{
     Transfer, TransferError, TransferEvent, TransferLine, TransferManager, TransferManagerBuilder,
     TransferOutcome, TransferProgress, TransferSnapshot, TransferView,
 };
+#[cfg(feature = "store")]
+pub use crate::manager::{
+    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask, TransferStore,
+    UploadRecipe, Wish,
+};
 pub use crate::metalink::{MetaUrl, Metalink, MetalinkError, MetalinkFile, MetalinkUrl};
 pub use crate::mirror::Mirror;
 pub use crate::netrc::Netrc;
@@ -58,6 +63,7 @@ pub use crate::spec::{
 };
 pub use crate::stream::DownloadStream;
 pub use crate::upload::{
-    Checkpoint, CheckpointError, CheckpointPlace, UploadError, UploadHandle, UploadOutcome,
-    UploadProgress, UploadReader, UploadSource, UploadSpec, UploadState, Uploader, UploaderBuilder,
+    Checkpoint, CheckpointError, CheckpointPlace, RecordContent, UploadError, UploadHandle,
+    UploadLedger, UploadOutcome, UploadProgress, UploadReader, UploadRecord, UploadSource,
+    UploadSpec, UploadState, Uploader, UploaderBuilder,
 };

@@ -12,6 +12,8 @@ mod outcome;
 mod progress;
 mod run;
 mod snapshot;
+#[cfg(feature = "store")]
+mod store;
 mod transfer;
 
 use std::sync::Arc;
@@ -36,6 +38,11 @@ pub use self::mailbox::EventStream;
 pub use self::outcome::{Completion, TransferOutcome};
 pub use self::progress::TransferProgress;
 pub use self::snapshot::{TransferLine, TransferSnapshot, TransferView};
+#[cfg(feature = "store")]
+pub use self::store::{
+    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask, TransferStore,
+    UploadRecipe, Wish,
+};
 pub use self::transfer::{TaskOptions, Transfer};
 
 /// Queues of downloads and uploads: so many run at a time, the rest waits its turn; each can be paused, resumed and

@@ -9,4 +9,6 @@ mod queue;
 mod restart;
 mod shelf;
 mod stopping;
+#[cfg(feature = "store")]
+mod store;
 mod uploads;

@@ -49,12 +49,15 @@ impl Shelf {
     /// An upload of so many parts.
     pub(crate) fn upload(&self, name: &str, parts: usize) -> UploadSpec {
         let bytes = content(name, parts);
-        let target = format!("shelf://store/{name}");
-        let protocol = Custom::new(Protocol {
+        UploadSpec::bytes(name, bytes, self.protocol(name)).part_size(PART as u64)
+    }
+
+    /// The protocol that uploads to this place.
+    pub(crate) fn protocol(&self, name: &str) -> Custom {
+        Custom::new(Protocol {
             shelf: self.clone(),
-            target,
-        });
-        UploadSpec::bytes(name, bytes, protocol).part_size(PART as u64)
+            target: format!("shelf://store/{name}"),
+        })
     }
 
     pub(crate) fn let_through(&self, parts: usize) {

@@ -310,7 +310,7 @@ async fn tus_against_the_reference_server() {
     let bed = Bed::with(|builder| builder.max_uploads(3).max_upload_speed(3 * MIB));
     let bytes = content("tus", 4096);
     let spec = |name: &str| {
-        let tus = Tus::new(server.url().parse().unwrap());
+        let tus = Tus::new(server.url());
         UploadSpec::bytes(name, bytes.clone(), tus).part_size(512 * 1024)
     };
     // The target of all three is the same; their names tell them apart.
