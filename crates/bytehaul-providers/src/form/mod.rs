@@ -20,6 +20,8 @@
 //! prepare is sent again, as a new run would, and its answer believed. A server that appends blindly would otherwise have the
 //! chunk twice. A chunk that was refused with 401, 403, 425 or 429, or never left, is sent again as it is.
 //!
+//! What an earlier run has completed is complete: it is not prepared again while the source is the same.
+//!
 //! Nothing can be discarded: the contract has no request for it.
 
 mod body;

@@ -65,6 +65,8 @@ impl Session {
             .get(MD5)
             .and_then(|hex| Digest::parse(Algorithm::Md5, hex).ok());
         let md5 = given.or(kept).filter(|_| unchanged);
+        let is_complete = saved.stage == Stage::Complete && unchanged;
+        let file_id = saved.extra.get(FILE_ID).cloned().map(Bytes::from);
         Self {
             form: form.clone(),
             url,
@@ -76,6 +78,7 @@ impl Session {
             ids: Ids::default(),
             cursor: Cursor::restored(&saved.parts),
             state: match md5 {
+                _ if is_complete => State::Done(file_id),
                 Some(_) => State::Prepare(Step::Begin),
                 None => State::Digest,
             },
@@ -282,11 +285,16 @@ impl UploadSession for Session {
             State::Aborted => Stage::Aborted,
         };
         let md5 = self.md5.map(|md5| (MD5.to_owned(), md5.hex()));
+        let file_id = match &self.state {
+            State::Done(Some(id)) => String::from_utf8(id.to_vec()).ok(),
+            _ => None,
+        };
+        let file_id = file_id.map(|id| (FILE_ID.to_owned(), id));
         Saved {
             stage,
             part_size: self.part_size,
             parts: self.cursor.receipts().to_vec(),
-            extra: md5.into_iter().collect(),
+            extra: md5.into_iter().chain(file_id).collect(),
             ..Saved::default()
         }
     }
@@ -312,3 +320,6 @@ fn surely_not_taken(how: Lost) -> bool {
 
 /// The name under which the digest is saved.
 const MD5: &str = "file-md5";
+
+/// The name under which the server's name of the object is saved.
+const FILE_ID: &str = "file-id";

@@ -347,6 +347,18 @@ fn no_bytes_need_no_chunk() {
 }
 
 #[test]
+fn what_is_complete_is_not_prepared_again() {
+    let saved = Saved {
+        stage: Stage::Complete,
+        extra: [("file-id".to_owned(), "77".to_owned())].into(),
+        ..Saved::default()
+    };
+    play(b"abc", Some(Left::new(saved.clone(), true)), &[], "done \"77\"");
+    let rows = ["prepare -> 200", "0+3 -> 200"];
+    play(b"abc", Some(Left::new(saved, false)), &rows, "done");
+}
+
+#[test]
 fn a_changed_source_is_digested_again() {
     let saved = Saved {
         stage: Stage::Sending,

@@ -33,6 +33,10 @@ pub struct Checkpoint {
     pub source: String,
     /// What the source looked like.
     pub fingerprint: Fingerprint,
+    /// Whether the source was found to look different since the session was begun: from then on, what the server has beyond
+    /// the receipts is not believed to be of it.
+    #[serde(default)]
+    pub source_changed: bool,
     /// Length of the source in bytes, once it is known.
     pub total: Option<u64>,
     /// When the session was begun, in seconds since 1970.
@@ -129,6 +133,15 @@ impl Keeper {
             (CheckpointPlace::Directory(directory), _) => {
                 let place = Checkpoints::in_directory(directory).durability(kept);
                 blocking(move || place.claim(&identity)).await?
+            }
+            (CheckpointPlace::Record(path), _) => {
+                let path = path.clone();
+                let claim = move || {
+                    let directory = path.parent().unwrap_or(Path::new("."));
+                    let place = Checkpoints::in_directory(directory).durability(kept);
+                    place.claim_named(path.file_name().unwrap_or_default())
+                };
+                blocking(claim).await?
             }
             (CheckpointPlace::BesideSource, UploadSource::File(path)) => {
                 let path = path.clone();

@@ -163,12 +163,25 @@ impl Job {
     }
 }
 
-/// What tells one upload from another: protocol, target and source.
+/// What tells one upload from another: protocol, target and source. Not what is shown of the target, in which long values
+/// all look the same.
 pub(crate) fn identity(spec: &UploadSpec) -> String {
-    let target = crate::session::shown(&spec.protocol.target());
+    let target = target_identity(&spec.protocol.target());
     let name = name(spec).unwrap_or_default();
     let source = source_name(&spec.source, &name);
     format!("{} {target} {source}", spec.protocol.name())
+}
+
+fn target_identity(target: &str) -> String {
+    let Ok(mut url) = Url::parse(target.trim()) else {
+        return crate::session::shown(target);
+    };
+    // Some protocols have a second name there, which the identity of a URL leaves out.
+    if let Some(fragment) = url.fragment().map(str::to_owned) {
+        url.set_fragment(None);
+        url.query_pairs_mut().append_pair("fragment", &fragment);
+    }
+    SafeUrl::from(url).identity()
 }
 
 /// A URL for messages; of a target that is none, a text in its place.

@@ -73,6 +73,7 @@ pub(crate) async fn open(
         }
     };
     let form = Checkpoint {
+        source_changed: left.as_ref().is_some_and(|left| !left.unchanged),
         version: VERSION,
         protocol: job.protocol.name().to_owned(),
         target: job.target.clone(),
@@ -174,12 +175,28 @@ async fn prove(
             "parts of the source are not what was sent, and are sent again"
         );
     }
-    let unchanged = difference.is_none() && saved.parts.len() == all;
-    // Nothing at all is the same: it is another source of the same length.
-    if !unchanged && saved.parts.is_empty() {
+    let same = saved.parts.len() == all;
+    let looks_same = difference.is_none() && !earlier.source_changed;
+    let unchanged = same && (looks_same || covers(&saved.parts, fingerprint.size()));
+    // Nothing at all is the same: it is another source of the same length. Of a complete object all has to be.
+    if !unchanged && (saved.parts.is_empty() || saved.stage == Stage::Complete) {
         return Ok(None);
     }
     Ok(Some(Left::new(saved, unchanged)))
+}
+
+/// Whether the receipts speak for every byte of a source of this length, each with a checksum.
+fn covers(parts: &[PartReceipt], len: u64) -> bool {
+    let mut parts: Vec<_> = parts.iter().collect();
+    parts.sort_by_key(|part| part.offset);
+    let mut end = 0;
+    for part in parts {
+        if part.offset > end || part.crc32c.is_none() {
+            return false;
+        }
+        end = end.max(part.end());
+    }
+    end == len
 }
 
 /// The receipts whose bytes have the checksum that they had when they were sent. Stops early when dropped.
@@ -310,6 +327,7 @@ fn driver(
         flights: JoinSet::new(),
         digests: 0,
         acknowledged: 0,
+        denied: 0,
         in_doubt: false,
         hold: Some(0),
     }

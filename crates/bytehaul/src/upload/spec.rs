@@ -114,6 +114,11 @@ pub struct UploadReader(Arc<Mutex<Option<BoxedReader>>>);
 pub(crate) type BoxedReader = Box<dyn AsyncRead + Send + Unpin>;
 
 impl UploadReader {
+    /// This stream, which is read to its end.
+    pub fn new(reader: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(reader)))))
+    }
+
     /// Takes the stream, which is there once.
     pub(crate) fn take(&self) -> Option<BoxedReader> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -131,6 +136,8 @@ pub enum CheckpointPlace {
     BesideSource,
     /// In a file in this directory, which is made where it is missing.
     Directory(PathBuf),
+    /// In this file, a record of an [`UploadLedger`](crate::UploadLedger), which has to be there.
+    Record(PathBuf),
 }
 
 impl UploadSpec {
@@ -156,8 +163,8 @@ impl UploadSpec {
         reader: impl AsyncRead + Send + Unpin + 'static,
         protocol: impl UploadProtocol + 'static,
     ) -> Self {
-        let reader = UploadReader(Arc::new(Mutex::new(Some(Box::new(reader)))));
-        let spec = Self::new(UploadSource::Reader(reader), Arc::new(protocol));
+        let source = UploadSource::Reader(UploadReader::new(reader));
+        let spec = Self::new(source, Arc::new(protocol));
         spec.name(name)
     }
 
