@@ -38,6 +38,8 @@ pub(crate) struct Driver {
     pub(crate) acknowledged: u64,
     /// Whether the object may be complete, for all that is known.
     pub(crate) in_doubt: bool,
+    /// Requests that were denied and sent again with newer credentials, since the server had more than before.
+    pub(crate) denied: usize,
     /// Bytes of a stream that may be held; `None`: nothing is read of it any more.
     pub(crate) hold: Option<u64>,
 }
@@ -115,6 +117,7 @@ impl Driver {
             }
             let acknowledged = self.session.acknowledged();
             if acknowledged.bytes > self.acknowledged {
+                self.denied = 0;
                 self.retries.progressed();
             }
             // At most what there was before: a server that keeps losing bytes must not renew what is tried for ever.
@@ -415,7 +418,10 @@ impl Driver {
         let how = Lost::Refused(received.status);
         match fault {
             Fault::Status => {
-                if self.courier.renewed(received).await? == Then::AskAgain {
+                // Between two denials the server may well take another kind of request, which says nothing of this one.
+                let in_vain = self.denied >= MOST_DENIED * self.parallel;
+                if !in_vain && self.courier.renewed(received).await? == Then::AskAgain {
+                    self.denied += 1;
                     self.stats.retries.fetch_add(1, Relaxed);
                     self.session.lost(id, how);
                     return Ok(());
@@ -649,6 +655,9 @@ pub(crate) fn now() -> u64 {
 
 /// A checkpoint is not written more often than this beside the transfer; a slow disk makes it ten times its own time.
 const MOST_OFTEN: Duration = Duration::from_millis(100);
+
+/// Denied requests that are sent again with newer credentials, for each one that may be in flight, before the server's answer is final.
+const MOST_DENIED: usize = 3;
 
 /// Bytes of a stream that are read at a time.
 const STREAM_STEP: usize = 256 * 1024;
