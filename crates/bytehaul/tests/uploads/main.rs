@@ -1,3 +1,7 @@
 //! Uploads to real servers behind a gate that breaks requests off and loses answers, through the public API alone.
 
+mod client;
+mod conformance;
+mod own;
 mod sources;
+mod speech;

@@ -31,7 +31,10 @@ async fn files_and_bytes_of_every_size() {
             UploadSpec::bytes("b", content.clone(), form()),
         ];
         for spec in specs {
-            let handle = uploader().upload(spec.part_size(4096).retry_base_delay(Duration::from_millis(10)));
+            let handle = uploader().upload(
+                spec.part_size(4096)
+                    .retry_base_delay(Duration::from_millis(10)),
+            );
             let outcome = handle.wait().await.unwrap();
             assert_eq!(outcome.bytes, len as u64);
             let progress = handle.progress();
@@ -53,6 +56,9 @@ async fn a_wrong_checksum_completes_nothing() {
         .part_size(4096)
         .checksum(Checksum::Sha256("00".repeat(32)));
     let error = uploader().upload(spec).wait().await.unwrap_err();
-    assert!(matches!(error, UploadError::ChecksumMismatch { .. }), "{error:?}");
+    assert!(
+        matches!(error, UploadError::ChecksumMismatch { .. }),
+        "{error:?}"
+    );
     assert_eq!(error.code(), 116);
 }

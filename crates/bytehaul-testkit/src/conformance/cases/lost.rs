@@ -49,7 +49,13 @@ pub async fn nothing_is_claimed_early(bed: &Bed) {
     }
     let run = trial.start();
     let all = trial.content.len() as u64;
-    run.until(|look| look.sent == all).await;
+    let has_hung = || {
+        let requests = bed.gate().requests();
+        let hung = requests.iter().filter(|one| one.fault == Some("hung"));
+        let mut hung = hung.filter(|one| one.status != 0);
+        hung.next().is_some()
+    };
+    run.until(|_| has_hung()).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let look = run.running.look();
     assert!(!look.state.is_end(), "{}: {look:?}", trial.what);

@@ -9,15 +9,14 @@ pub async fn several_at_once(bed: &Bed) {
     let trials = [3 * part, 3 * part + 1, part / 2, 5 * part];
     let trials = trials.map(|len| bed.trial("several at once", len));
     let runs = trials.each_ref().map(|trial| trial.start());
+    let mut done = Vec::new();
     for (trial, run) in trials.iter().zip(runs) {
-        let done = run.ended().await;
-        let done = done.unwrap_or_else(|error| panic!("{}: {error:?}", trial.what));
-        // Without a location, uploads of one time cannot be told apart by the log.
-        if done.location.is_some() || trial.place.key.len() > trial.job.name.len() {
-            trial.is_complete(Ok(done));
-        } else {
-            trial.is_content(&trial.object(None).expect("an object"));
-        }
+        let ended = run.ended().await;
+        done.push(ended.unwrap_or_else(|error| panic!("{}: {error:?}", trial.what)));
+    }
+    // After all of them: one that is on its way may be as long as another is in the end.
+    for (trial, done) in trials.iter().zip(done) {
+        trial.is_complete(Ok(done));
     }
 }
 

@@ -1,0 +1,75 @@
+//! The conformance suite of uploads, run for every protocol against a real server.
+
+use std::future::Future;
+
+use bytehaul_testkit::conformance::endpoints::{Azure, Concatenated, Draft, Form, Put, S3, Tus};
+use bytehaul_testkit::conformance::{Bed, Endpoint, cases};
+use bytehaul_testkit::uploads::TusSetup;
+
+use crate::client::{Haul, md5};
+use crate::speech::Speech;
+
+/// Makes a bed, where the server is installed, and runs a case on it. Asking a server blocks, so it takes some threads.
+fn run<E: Endpoint + 'static>(endpoint: Option<E>, speech: Speech, case: impl AsyncFnOnce(&Bed)) {
+    let Some(endpoint) = endpoint else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bed = Bed::new(endpoint, Haul::new(speech));
+        case(&bed).await;
+    });
+}
+
+macro_rules! conforms {
+    ($protocol:ident, $speech:ident, $endpoint:expr) => {
+        mod $protocol {
+            use super::*;
+
+            conforms!(@cases $speech, $endpoint,
+                every_size many_parts checksums
+                every_boundary servers_that_lost servers_that_have_more
+                killed_again_and_again
+                paused_at_any_time cancelled_at_any_time
+                parts_that_fail parts_that_break_off begins_and_commits_that_fail
+                answers_that_are_lost nothing_is_claimed_early
+                changed_on_the_way changed_between_runs
+                access_that_is_renewed access_that_is_never_renewed
+                a_rate_that_holds a_stream_is_held_in_bounds
+                several_at_once the_same_twice
+                wrong_answers);
+        }
+    };
+    (@cases $speech:ident, $endpoint:expr, $($case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                run($endpoint, Speech::$speech, cases::$case);
+            }
+        )*
+    };
+}
+
+conforms!(form, Form, Form::start(md5));
+conforms!(put, Put, Put::start());
+conforms!(tus, Tus, Tus::start());
+conforms!(tus_concatenated, Concatenated, Concatenated::start());
+conforms!(
+    tus_checked,
+    Checked,
+    Tus::start_with(&TusSetup::new().checksum(), "tus with checksums")
+);
+conforms!(tus_draft, Draft, Draft::start());
+conforms!(presigned_s3, S3, S3::start());
+conforms!(presigned_azure, Azure, Azure::start());
+conforms!(own, Own, own());
+
+/// The reference server of tus, for a protocol whose own client knows neither streams nor renewal.
+fn own() -> Option<Tus> {
+    let server = Tus::start_with(&TusSetup::new(), "a protocol of one's own")?;
+    Some(server.able(|abilities| {
+        abilities.streams = false;
+        abilities.renews = false;
+    }))
+}
