@@ -170,6 +170,8 @@ impl Driver {
                 }
                 Next::Done(completed) => {
                     self.save_now().await?;
+                    // An object that is there is sent by no other run, with or without receipts.
+                    self.stats.durable(available.until);
                     return Ok(Some(End::Done(completed)));
                 }
                 Next::Aborted => return Ok(Some(End::Aborted)),
