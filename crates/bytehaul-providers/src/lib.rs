@@ -3,7 +3,7 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
-#[cfg(any(feature = "form", feature = "put"))]
+#[cfg(any(feature = "form", feature = "put", feature = "tus"))]
 mod address;
 #[cfg(any(feature = "azure", feature = "presigned"))]
 mod blocks;

@@ -11,7 +11,7 @@ use crate::{Error, sys};
 
 /// A file that is being uploaded: open, at any position readable, and known by its fingerprint.
 ///
-/// Clones share the open file. All calls block; they are not for an async task.
+/// Clones share the open file. All calls but [`read_cached`](Self::read_cached) block; they are not for an async task.
 #[derive(Debug, Clone)]
 pub struct FileSource(Arc<Open>);
 
@@ -77,6 +77,17 @@ impl FileSource {
             return Err(self.changed(SHORTER));
         }
         Ok(read)
+    }
+
+    /// Reads what the system has of it in memory, as [`read_at`](Self::read_at) does but without waiting for a disk, so that
+    /// an async task may call it; it may be less than would fit. `None`: it is not in memory, or the system (any but Linux)
+    /// does not tell; then it takes [`read_at`](Self::read_at).
+    pub fn read_cached(&self, offset: u64, into: &mut [u8]) -> Option<usize> {
+        let left = self.0.fingerprint.size.saturating_sub(offset);
+        let wanted = usize::try_from(left).map_or(into.len(), |left| left.min(into.len()));
+        let read = sys::read_cached(&self.0.file, offset, &mut into[..wanted]);
+        // What is wrong with the file is for the other call to say.
+        read.ok().filter(|read| *read > 0)
     }
 
     /// Looks whether the open file, and the file that has its name now, are what was opened.

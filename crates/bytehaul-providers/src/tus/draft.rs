@@ -12,8 +12,7 @@ use http::{HeaderMap, HeaderValue};
 use url::Url;
 
 use self::session::{Session, Settings};
-use crate::tus::wire::is_usable;
-use crate::{Capabilities, Left, Object, ProtocolError, UploadProtocol, UploadSession};
+use crate::{Capabilities, Left, Object, ProtocolError, UploadProtocol, UploadSession, address};
 
 /// The draft by careful creation: an empty `POST` first, whose answer names the upload, and then the bytes in one append
 /// after the other. It needs no interim responses (104) and so works through anything that speaks HTTP.
@@ -26,15 +25,16 @@ use crate::{Capabilities, Left, Object, ProtocolError, UploadProtocol, UploadSes
 /// `Repr-Digest`. The draft has no place for other metadata: what [`Object::metadata`] holds is not sent.
 #[derive(Clone)]
 pub struct TusDraft {
-    creation: Url,
-    upload: Option<Url>,
+    creation: String,
+    upload: Option<String>,
 }
 
 impl TusDraft {
-    /// Uploads are created by `POST` to this URL, which is that of the resource which takes the object.
-    pub fn new(creation: Url) -> Self {
+    /// Uploads are created by `POST` to this URL, which is that of the resource which takes the object. A bad one is
+    /// found by [`validate`](UploadProtocol::validate).
+    pub fn new(creation: impl Into<String>) -> Self {
         Self {
-            creation,
+            creation: creation.into(),
             upload: None,
         }
     }
@@ -42,8 +42,8 @@ impl TusDraft {
     /// Goes on with this upload; what it has is believed to be the beginning of the source. If it is gone, another one is
     /// created. It is discarded on abort only if something was sent to it.
     #[must_use]
-    pub fn upload_url(mut self, url: Url) -> Self {
-        self.upload = Some(url);
+    pub fn upload_url(mut self, url: impl Into<String>) -> Self {
+        self.upload = Some(url.into());
         self
     }
 }
@@ -52,8 +52,8 @@ impl fmt::Debug for TusDraft {
     /// Shows hosts alone of the URLs, which may be all that one needs to write there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TusDraft")
-            .field("creation", &self.creation.host_str())
-            .field("upload", &self.upload.as_ref().and_then(Url::host_str))
+            .field("creation", &address::shown(&self.creation))
+            .field("upload", &self.upload.as_deref().map(address::shown))
             .finish()
     }
 }
@@ -64,21 +64,16 @@ impl UploadProtocol for TusDraft {
     }
 
     fn target(&self) -> String {
-        self.upload.as_ref().unwrap_or(&self.creation).to_string()
+        self.upload.as_ref().unwrap_or(&self.creation).clone()
     }
 
     fn endpoint(&self) -> Option<Url> {
-        Some(self.creation.clone())
+        address::parse(&self.creation).ok()
     }
 
     fn validate(&self) -> Result<(), ProtocolError> {
-        for url in std::iter::once(&self.creation).chain(&self.upload) {
-            if !is_usable(url) {
-                let reason = "resumable uploads need http or https";
-                return Err(ProtocolError::parameter("URL", reason));
-            }
-        }
-        Ok(())
+        address::parse(&self.creation)?;
+        super::parsed(self.upload.as_ref()).map(drop)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -90,14 +85,15 @@ impl UploadProtocol for TusDraft {
         object: &Object,
         left: Option<Left>,
     ) -> Result<Box<dyn UploadSession>, ProtocolError> {
-        self.validate()?;
+        let creation = address::parse(&self.creation)?;
+        let upload = super::parsed(self.upload.as_ref())?;
         let usual = match object.len {
             Some(_) => super::LARGE_PART,
             None => super::SMALL_PART,
         };
         let settings = Settings {
-            creation: self.creation.clone(),
-            upload: self.upload.clone(),
+            creation,
+            upload,
             about: about(object)?,
             digest: object.digest,
             len: object.len,

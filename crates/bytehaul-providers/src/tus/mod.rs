@@ -30,22 +30,22 @@ use url::Url;
 pub use crate::tus::draft::TusDraft;
 use crate::tus::resource::Manner;
 use crate::tus::session::{Session, Settings};
-use crate::{Capabilities, Left, Object, ProtocolError, UploadProtocol, UploadSession};
+use crate::{Capabilities, Left, Object, ProtocolError, UploadProtocol, UploadSession, address};
 
 /// tus 1.0.0.
 ///
 /// ```
 /// use bytehaul_providers::tus::Tus;
-/// use bytehaul_providers::{Object, Url, UploadProtocol};
+/// use bytehaul_providers::{Object, UploadProtocol};
 ///
-/// let protocol = Tus::new(Url::parse("https://uploads.example/files")?);
+/// let protocol = Tus::new("https://uploads.example/files");
 /// let session = protocol.open(&Object::new("holiday.mp4", Some(1 << 30)), None)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok::<(), bytehaul_providers::ProtocolError>(())
 /// ```
 #[derive(Clone)]
 pub struct Tus {
-    creation: Option<Url>,
-    upload: Option<Url>,
+    creation: Option<String>,
+    upload: Option<String>,
     file_metadata: bool,
     checksum: Option<Algorithm>,
     creation_with_data: bool,
@@ -55,10 +55,10 @@ pub struct Tus {
 }
 
 impl Tus {
-    /// Uploads are created at this URL.
-    pub fn new(creation: Url) -> Self {
+    /// Uploads are created at this URL. A bad one is found by [`validate`](UploadProtocol::validate).
+    pub fn new(creation: impl Into<String>) -> Self {
         Self {
-            creation: Some(creation),
+            creation: Some(creation.into()),
             upload: None,
             file_metadata: true,
             checksum: None,
@@ -70,7 +70,7 @@ impl Tus {
     }
 
     /// Bytes go to an upload that somebody else has created, such as a back end. If it vanishes, there is no other.
-    pub fn existing(upload: Url) -> Self {
+    pub fn existing(upload: impl Into<String>) -> Self {
         let mut tus = Self::new(upload);
         tus.upload = tus.creation.take();
         tus
@@ -79,8 +79,8 @@ impl Tus {
     /// Goes on with this upload; what it has is believed to be the beginning of the source. If it is gone, another one is
     /// created. It is discarded on abort only if something was sent to it.
     #[must_use]
-    pub fn upload_url(mut self, url: Url) -> Self {
-        self.upload = Some(url);
+    pub fn upload_url(mut self, url: impl Into<String>) -> Self {
+        self.upload = Some(url.into());
         self
     }
 
@@ -151,8 +151,8 @@ impl fmt::Debug for Tus {
     /// Shows hosts alone of the URLs, which may be all that one needs to write there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tus")
-            .field("creation", &self.creation.as_ref().and_then(Url::host_str))
-            .field("upload", &self.upload.as_ref().and_then(Url::host_str))
+            .field("creation", &self.creation.as_deref().map(address::shown))
+            .field("upload", &self.upload.as_deref().map(address::shown))
             .field("checksum", &self.checksum)
             .field("creation_with_data", &self.creation_with_data)
             .field("concatenation", &self.concatenation)
@@ -168,20 +168,17 @@ impl UploadProtocol for Tus {
 
     fn target(&self) -> String {
         let url = self.upload.as_ref().or(self.creation.as_ref());
-        url.map(Url::to_string).unwrap_or_default()
+        url.cloned().unwrap_or_default()
     }
 
     fn endpoint(&self) -> Option<Url> {
-        self.creation.as_ref().or(self.upload.as_ref()).cloned()
+        let url = self.creation.as_ref().or(self.upload.as_ref())?;
+        address::parse(url).ok()
     }
 
     fn validate(&self) -> Result<(), ProtocolError> {
-        for url in [&self.creation, &self.upload].into_iter().flatten() {
-            if !wire::is_usable(url) {
-                return Err(ProtocolError::parameter("URL", "tus needs http or https"));
-            }
-        }
-        Ok(())
+        parsed(self.creation.as_ref())?;
+        parsed(self.upload.as_ref()).map(drop)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -196,12 +193,15 @@ impl UploadProtocol for Tus {
         object: &Object,
         left: Option<Left>,
     ) -> Result<Box<dyn UploadSession>, ProtocolError> {
-        self.validate()?;
+        let (creation, upload) = (
+            parsed(self.creation.as_ref())?,
+            parsed(self.upload.as_ref())?,
+        );
         let partial_size = self.partial_size(object);
         let small = object.len.is_none() || self.checksum.is_some();
         let usual = if small { SMALL_PART } else { LARGE_PART };
         let manner = Manner {
-            creation: self.creation.clone(),
+            creation,
             metadata: wire::metadata(object, self.file_metadata)?,
             checksum: self.checksum,
             with_data: self.creation_with_data,
@@ -218,11 +218,15 @@ impl UploadProtocol for Tus {
             manner,
             len: object.len,
             partial_size,
-            upload_url: self.upload.clone(),
+            upload_url: upload,
             discover,
         };
         Ok(Box::new(Session::new(settings, left)))
     }
+}
+
+fn parsed(url: Option<&String>) -> Result<Option<Url>, ProtocolError> {
+    url.map(|url| address::parse(url)).transpose()
 }
 
 /// Bytes of one request where the caller does not say: as many that requests cost nothing, and few enough that each

@@ -13,7 +13,7 @@ mod windows;
 
 pub(crate) use self::imp::{
     FileId, fingerprint, id, is_foreign, is_link_refused, is_lock_table_missing, links, read_at,
-    rename_new, sync_directory, write_at,
+    read_cached, rename_new, sync_directory, write_at,
 };
 pub(crate) use self::space::has_lasting_ids;
 pub(crate) use self::space::{allocate, allocated, free_bytes, free_bytes_of_all, is_in_memory};

@@ -29,6 +29,19 @@ pub(crate) fn fingerprint(metadata: &Metadata) -> Option<Fingerprint> {
     })
 }
 
+/// One read that does not wait: an error where it would have to.
+#[cfg(target_os = "linux")]
+pub(crate) fn read_cached(file: &File, offset: u64, into: &mut [u8]) -> io::Result<usize> {
+    let mut into = [io::IoSliceMut::new(into)];
+    let read = rustix::io::preadv2(file, &mut into, offset, rustix::io::ReadWriteFlags::NOWAIT);
+    Ok(read?)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn read_cached(_: &File, _: u64, _: &mut [u8]) -> io::Result<usize> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn without_following(options: &mut OpenOptions) -> &mut OpenOptions {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     options.custom_flags(flags.bits().cast_signed())

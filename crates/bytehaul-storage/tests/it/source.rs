@@ -247,3 +247,23 @@ proptest! {
         prop_assert!(into[read..].iter().all(|&byte| byte == 0xee));
     }
 }
+
+/// What was just written is in memory, where the system can tell; whatever comes is what the file has there.
+#[test]
+fn what_is_in_memory_is_read_without_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("f");
+    let content: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
+    std::fs::write(&path, &content).unwrap();
+    let source = FileSource::open(&path).unwrap();
+    let mut buffer = vec![0; 4096];
+    for offset in [0, 1, 50_000, 99_999] {
+        let read = source.read_cached(offset, &mut buffer);
+        let start = offset as usize;
+        if let Some(read) = read {
+            assert_eq!(buffer[..read], content[start..start + read]);
+        }
+    }
+    assert_eq!(source.read_cached(100_000, &mut buffer), None, "the end");
+    assert_eq!(source.read_cached(u64::MAX, &mut buffer), None);
+}

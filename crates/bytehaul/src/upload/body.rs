@@ -108,9 +108,20 @@ enum Now {
     Source {
         next: Range<u64>,
         reading: Option<Reading>,
-        is_first: bool,
+        pace: Pace,
     },
     Rest(Box<Rest>),
+}
+
+/// How a range is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Nothing yet: the first step looks whether the file is still the one that was opened.
+    First,
+    /// What is in memory, when it is wanted.
+    Cached,
+    /// From the disk, one step ahead of what is sent.
+    Ahead,
 }
 
 type Reading = JoinHandle<Result<Bytes, bytehaul_storage::Error>>;
@@ -146,7 +157,7 @@ impl Outgoing {
                         self.now = Now::Source {
                             next: range,
                             reading: None,
-                            is_first: true,
+                            pace: Pace::First,
                         };
                     }
                     Some(Segment::Rest(from)) => match self.rest() {
@@ -184,18 +195,23 @@ impl Outgoing {
         let Now::Source {
             next,
             reading,
-            is_first,
+            pace,
         } = &mut self.now
         else {
             return Poll::Ready(Ok(()));
         };
-        if !matches!(self.content.source, Source::File(_)) {
+        let Content { source, .. } = &self.content;
+        if next.is_empty() && reading.is_none() && *pace != Pace::First {
+            self.now = Now::Between;
+            return Poll::Ready(Ok(()));
+        }
+        if !matches!(source, Source::File(_)) {
+            *pace = Pace::Cached;
             if next.is_empty() {
-                self.now = Now::Between;
                 return Poll::Ready(Ok(()));
             }
-            let read = self.content.source.read(next.clone(), READ, &self.buffers);
-            let bytes = read.map_err(Failed::Storage)?;
+            let bytes = source.read(next.clone(), READ, &self.buffers);
+            let bytes = bytes.map_err(Failed::Storage)?;
             if bytes.is_empty() {
                 return Poll::Ready(Err(Failed::UsedUp));
             }
@@ -205,21 +221,32 @@ impl Outgoing {
         }
         let mut under_way = match reading.take() {
             Some(under_way) => under_way,
-            None if next.is_empty() && !*is_first => {
-                self.now = Now::Between;
-                return Poll::Ready(Ok(()));
+            None => {
+                // The last step looks at the file once more, which may take time.
+                let is_last = next.end - next.start <= READ as u64;
+                if *pace == Pace::Cached && !is_last {
+                    if let Some(bytes) = source.read_cached(next.clone(), &self.buffers) {
+                        next.start += bytes.len() as u64;
+                        self.ready = bytes;
+                        return Poll::Ready(Ok(()));
+                    }
+                    *pace = Pace::Ahead;
+                }
+                read_on(source, &self.buffers, next, *pace)
             }
-            None => read_on(&self.content.source, &self.buffers, next, *is_first),
         };
-        *is_first = false;
         match Pin::new(&mut under_way).poll(cx) {
             Poll::Pending => {
                 *reading = Some(under_way);
                 Poll::Pending
             }
             Poll::Ready(Ok(Ok(bytes))) => {
-                if !next.is_empty() {
-                    *reading = Some(read_on(&self.content.source, &self.buffers, next, false));
+                match *pace {
+                    Pace::First => *pace = Pace::Cached,
+                    Pace::Ahead if !next.is_empty() => {
+                        *reading = Some(read_on(source, &self.buffers, next, *pace));
+                    }
+                    Pace::Cached | Pace::Ahead => (),
                 }
                 self.ready = bytes;
                 Poll::Ready(Ok(()))
@@ -367,13 +394,13 @@ impl std::fmt::Display for Failed {
 
 /// Reads the next step on a blocking thread; the file has to be the one that was opened when the first step is
 /// read, and still when the last one has been.
-fn read_on(source: &Source, buffers: &Buffers, next: &mut Range<u64>, is_first: bool) -> Reading {
+fn read_on(source: &Source, buffers: &Buffers, next: &mut Range<u64>, pace: Pace) -> Reading {
     let step = next.start..next.end.min(next.start + READ as u64);
     next.start = step.end;
     let is_last = next.is_empty();
     let (source, buffers) = (source.clone(), buffers.clone());
     tokio::task::spawn_blocking(move || {
-        if is_first && !is_last {
+        if pace == Pace::First && !is_last {
             source.check()?;
         }
         let bytes = match step.is_empty() {

@@ -210,6 +210,7 @@ mod tests {
         let mut session = Saved::default();
         session.stage = stage;
         let checkpoint = Checkpoint {
+            source_changed: false,
             version: VERSION,
             protocol: "put".into(),
             target: "http://h/".into(),
