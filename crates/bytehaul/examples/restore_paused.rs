@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use bytehaul::{DownloadSpec, TaskOptions, TaskState, TransferManager};
 
 /// The application's own table: the state of each URL.
-type Table = BTreeMap<String, TaskState>;
+type Table = BTreeMap<String, String>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,11 +25,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let file = directory.join("tasks.json");
     let mut table = load(&file)?;
     for url in arguments {
-        table.entry(url).or_insert(TaskState::Paused);
+        table.entry(url).or_insert(TaskState::Paused.to_string());
     }
     let unfinished: Vec<_> = table
         .iter()
-        .filter(|(_, state)| **state != TaskState::Complete)
+        .filter(|(_, state)| **state != TaskState::Complete.to_string())
         .map(|(url, _)| url.clone())
         .collect();
 
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 return;
             };
             let mut table = table.lock().expect("nobody panics with it");
-            table.insert(url.clone(), state);
+            table.insert(url.clone(), state.to_string());
             if let Err(error) = save(&file, &table) {
                 eprintln!("{}: {error}", file.display());
             }

@@ -4,8 +4,6 @@ use std::fmt;
 
 /// Which way the bytes go. Each way has a queue and a limit of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Direction {
     /// From a server to this machine.
     Download,
@@ -15,7 +13,6 @@ pub enum Direction {
 
 /// One task. Never used again in the same queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TaskId(u64);
 
 impl From<u64> for TaskId {
@@ -39,7 +36,6 @@ impl fmt::Display for TaskId {
 
 /// How much a task is wished for: the highest starts first, among equals the one that has waited longest. Default 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Priority(pub i32);
 
 impl fmt::Display for Priority {
@@ -50,8 +46,6 @@ impl fmt::Display for Priority {
 
 /// Where a task is between its entry and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum TaskState {
     /// It waits for a free slot of its direction.
     Pending,

@@ -4,6 +4,7 @@ use bytehaul_schedule::transfers::{Direction, TaskId, TaskState};
 use serde::{Deserialize, Serialize};
 
 use crate::manager::error::Failure;
+use crate::manager::form;
 use crate::manager::outcome::Completion;
 use crate::manager::progress::TransferProgress;
 use crate::upload::Checkpoint;
@@ -18,8 +19,10 @@ pub struct TransferEvent {
     /// Grows with each event of the manager, from 1. A reader misses numbers where progress was left out.
     pub seq: u64,
     /// The task. Ids are per manager, and begin at 1 again in the next one.
+    #[serde(with = "form::TaskId")]
     pub id: TaskId,
     /// Which way the bytes go.
+    #[serde(with = "form::Direction")]
     pub direction: Direction,
     /// What the application calls the task, see [`TaskOptions::label`](crate::TaskOptions::label).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +41,7 @@ pub struct TransferEvent {
 #[non_exhaustive]
 pub enum EventKind {
     /// It is pending, in transmission or paused now. The states that are an end have events of their own.
-    State(TaskState),
+    State(#[serde(with = "form::TaskState")] TaskState),
     /// How far it is: about ten times a second while it runs.
     Progress(TransferProgress),
     /// What another run of the upload needs to go on from here, in this process or another one: at most five times a second,

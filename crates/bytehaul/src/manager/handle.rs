@@ -3,7 +3,7 @@
 use bytehaul_schedule::transfers::{TaskId, TaskState};
 use tokio::sync::watch;
 
-use crate::manager::desk::{Ended, Status};
+use crate::manager::books::{Ended, Status};
 use crate::manager::error::TransferError;
 use crate::manager::outcome::TransferOutcome;
 

@@ -1,9 +1,11 @@
 //! The transfer manager: two queues of transfers, their commands, and what is told of them.
 
+mod books;
 mod builder;
 mod desk;
 mod error;
 mod event;
+mod form;
 mod handle;
 mod hub;
 mod listener;
@@ -40,8 +42,8 @@ pub use self::progress::TransferProgress;
 pub use self::snapshot::{TransferLine, TransferSnapshot, TransferView};
 #[cfg(feature = "store")]
 pub use self::store::{
-    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask, TransferStore,
-    UploadRecipe, Wish,
+    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask,
+    TransferStore, UploadRecipe, Wish,
 };
 pub use self::transfer::{TaskOptions, Transfer};
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use bytehaul_schedule::transfers::{Line, Priority, TaskId, TaskState, Transfers};
 use serde::Serialize;
 
-use crate::manager::desk::Task;
+use crate::manager::books::Task;
+use crate::manager::form;
 use crate::manager::progress::TransferProgress;
 
 /// Every task that has not ended.
@@ -37,6 +38,7 @@ pub struct TransferLine {
 #[non_exhaustive]
 pub struct TransferView {
     /// The task.
+    #[serde(with = "form::TaskId")]
     pub id: TaskId,
     /// What the application calls it.
     pub label: Option<String>,
@@ -45,8 +47,10 @@ pub struct TransferView {
     /// Where the bytes go: a path, or the directory of an automatic name; a redacted URL.
     pub target: String,
     /// How much it is wished for.
+    #[serde(with = "form::Priority")]
     pub priority: Priority,
     /// Its state.
+    #[serde(with = "form::TaskState")]
     pub state: TaskState,
     /// How far it is; all zero before its first run in this process.
     pub progress: TransferProgress,

@@ -49,10 +49,11 @@ impl Transfer {
     /// # Errors
     /// What [`DownloadSpec::validate`] or [`UploadSpec::validate`] says.
     pub fn validate(&self) -> Result<(), TransferError> {
-        Ok(match self {
+        match self {
             Self::Download(spec) => spec.validate()?,
             Self::Upload(spec) => spec.validate()?,
-        })
+        }
+        Ok(())
     }
 
     /// What makes two tasks the same: direction, source and target, without credentials and signatures.

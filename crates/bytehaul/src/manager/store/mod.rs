@@ -4,6 +4,7 @@ mod error;
 mod recipe;
 mod rows;
 mod run;
+mod runner;
 mod slots;
 mod task;
 
@@ -111,7 +112,7 @@ impl TransferStore {
     /// # Errors
     /// [`StoreError::Database`]; [`StoreError::Damaged`] for a row that cannot be understood.
     pub fn list(&self) -> Result<Vec<StoredTask>, StoreError> {
-        self.write(|transaction| rows::all(transaction))?
+        self.write(rows::all)?
             .into_iter()
             .map(task::Raw::task)
             .collect()
@@ -151,7 +152,7 @@ impl TransferStore {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn forget_ended(&self) -> Result<usize, StoreError> {
-        self.write(|transaction| rows::forget_ended(transaction))
+        self.write(rows::forget_ended)
     }
 
     /// In one transaction, after what dead processes had claimed is free again.

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::NewTask;
 use super::error::StoreError;
-use super::task::{COLUMNS, Raw, StoredId, Wish, word};
+use super::task::{self, COLUMNS, Raw, StoredId, Wish};
 
 /// Version of the form of the file.
 pub(super) const VERSION: i64 = 1;
@@ -91,8 +91,7 @@ pub(super) fn insert(
 }
 
 pub(super) fn all(transaction: &Transaction<'_>) -> Result<Vec<Raw>, Refused> {
-    let mut statement =
-        transaction.prepare(&format!("SELECT {COLUMNS} FROM tasks ORDER BY id"))?;
+    let mut statement = transaction.prepare(&format!("SELECT {COLUMNS} FROM tasks ORDER BY id"))?;
     let rows = statement.query_map([], Raw::read)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -124,8 +123,8 @@ pub(super) fn wish(
     let Some((state, wished, owner, staged)) = row else {
         return Err(StoreError::NotFound(id).into());
     };
-    let state: TaskState = word(id, &state)?;
-    let wished: Option<Wish> = wished.map(|wish| word(id, &wish)).transpose()?;
+    let state = task::state(id, &state)?;
+    let wished = wished.map(|text| task::wish(id, &text)).transpose()?;
     // Where it will be when what was wished before is done.
     let going_to = match (wished, state) {
         (Some(Wish::Cancel), _) if wish == Wish::Cancel => return Ok(Ok(())),
@@ -261,7 +260,7 @@ pub(super) fn wishes(
         Ok((StoredId(row.get(0)?), row.get::<_, String>(1)?))
     })?;
     let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-    let wish = |(id, wish): (_, String)| Ok((id, word(id, &wish)?));
+    let wish = |(id, wish): (_, String)| Ok((id, task::wish(id, &wish)?));
     rows.into_iter().map(wish).collect()
 }
 

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use bytehaul_schedule::transfers::TaskState;
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 use super::recipe::Recipe;
 use crate::manager::error::Failure;
+use crate::manager::form;
 use crate::manager::outcome::Completion;
 use crate::manager::progress::TransferProgress;
 use crate::upload::Checkpoint;
@@ -69,6 +72,7 @@ pub struct StoredTask {
     /// How much it is wished for.
     pub priority: i32,
     /// Its state, as far as it was told.
+    #[serde(with = "form::TaskState")]
     pub state: TaskState,
     /// What is wanted of it and has not been done yet.
     pub wish: Option<Wish>,
@@ -144,8 +148,8 @@ impl Raw {
             recipe: json(id, &self.recipe)?,
             label: self.label,
             priority: self.priority,
-            state: word(id, &self.state)?,
-            wish: self.wish.map(|wish| word(id, &wish)).transpose()?,
+            state: state(id, &self.state)?,
+            wish: self.wish.map(|text| wish(id, &text)).transpose()?,
             claimed: self.owner.is_some(),
             progress: optional(id, self.progress.as_deref())?.unwrap_or_default(),
             checkpoint: optional(id, self.checkpoint.as_deref())?,
@@ -171,11 +175,19 @@ fn optional<T: DeserializeOwned>(
     text.map(|text| json(id, text)).transpose()
 }
 
-/// States and wishes are stored as they are serialized, but for the quotes.
-pub(super) fn word<T: DeserializeOwned>(id: StoredId, text: &str) -> Result<T, StoreError> {
-    let value = serde_json::Value::from(text);
-    serde_json::from_value(value).map_err(|source| StoreError::Damaged {
+/// A state as it is stored.
+pub(super) fn state(id: StoredId, text: &str) -> Result<TaskState, StoreError> {
+    form::TaskState::deserialize(StrDeserializer::<Error>::new(text)).map_err(damaged(id))
+}
+
+/// A wish as it is stored.
+pub(super) fn wish(id: StoredId, text: &str) -> Result<Wish, StoreError> {
+    Wish::deserialize(StrDeserializer::<Error>::new(text)).map_err(damaged(id))
+}
+
+fn damaged(id: StoredId) -> impl FnOnce(Error) -> StoreError {
+    move |error| StoreError::Damaged {
         id,
-        source: source.into(),
-    })
+        source: Arc::new(serde::de::Error::custom(error)),
+    }
 }
