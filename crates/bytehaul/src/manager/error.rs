@@ -141,7 +141,9 @@ impl TransferError {
         }
     }
 
-    pub(crate) fn parameter(name: &'static str, reason: impl Into<String>) -> Self {
+    /// What cannot be used, for code of the application that makes transfers: see
+    /// [`InvalidParameter`](Self::InvalidParameter).
+    pub fn parameter(name: &'static str, reason: impl Into<String>) -> Self {
         Self::InvalidParameter {
             name,
             reason: reason.into(),

@@ -408,6 +408,32 @@ async fn a_damaged_row_fails_alone() {
     assert_eq!((ran.completed, ran.failed), (1, 1));
 }
 
+/// What another transfer still has is waited for a while: a process that is killed is not gone at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_target_is_waited_for() {
+    let bed = Bed::new();
+    let queue = store(&bed);
+    let spec = bed.slow("f");
+    let other = bed.transfers.downloader().download(spec.clone());
+    eventually("bytes", || other.progress().received > MIB / 2).await;
+    add(&queue, &spec);
+    let running = tokio::spawn({
+        let queue = queue.clone();
+        async move { run(&queue).await }
+    });
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    other.pause().await;
+    bed.hurry("f");
+    let ran = soon(running).await.unwrap();
+    assert_eq!((ran.completed, ran.failed), (1, 0));
+    let done = &queue.list().unwrap()[0];
+    assert!(
+        done.completion.as_ref().unwrap().resumed_from > 0,
+        "{done:?}"
+    );
+    bed.is_there("f", &large("f"));
+}
+
 /// What the killed process does: this test's own program, run again with these variables.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

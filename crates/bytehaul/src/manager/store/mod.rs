@@ -25,6 +25,24 @@ pub use self::task::{StoredId, StoredTask, Wish};
 /// taken up by the next one that runs. A task is run by one process at a time. Credentials, headers and network settings are not
 /// stored: whoever runs a task adds them. The file is made for its owner alone, as URLs in it may be signed.
 ///
+/// ```no_run
+/// use bytehaul::{DownloadRecipe, NewTask, Recipe, RunUntil, TransferError, TransferManager, TransferStore};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = TransferStore::open("queue.db")?;
+/// store.add(NewTask::new(DownloadRecipe::new("https://example.com/big.iso")))?;
+/// let transfers = TransferManager::builder().build()?;
+/// let make = |task: &bytehaul::StoredTask| match &task.recipe {
+///     Recipe::Download(recipe) => Ok(recipe.spec()?.header("x-token", "…").into()),
+///     _ => Err(TransferError::parameter("task", "only downloads are stored here")),
+/// };
+/// let stop = std::future::pending();
+/// let ran = store.run(transfers, make, RunUntil::Idle, stop).await?;
+/// println!("{} complete, {} failed", ran.completed, ran.failed);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Calls block for as long as the disk takes, and up to 10 s while another process writes; in async code, use
 /// `spawn_blocking`. The file has to be on a local disk. Cheap to clone.
 #[derive(Clone)]

@@ -272,6 +272,8 @@ pub(super) struct Change {
     pub(super) checkpoint: Option<String>,
     pub(super) completion: Option<String>,
     pub(super) failure: Option<String>,
+    /// Whoever comes next may take it up.
+    pub(super) give_back: bool,
 }
 
 /// Writes what has become of a task that this owner has claimed; of one that it no longer has, nothing. One that has ended
@@ -291,7 +293,7 @@ pub(super) fn update(
             checkpoint = CASE WHEN ?3 IN ('complete', 'canceled') THEN NULL ELSE coalesce(?5, checkpoint) END,
             completion = coalesce(?6, completion),
             failure = coalesce(?7, failure),
-            owner = CASE WHEN ?8 THEN NULL ELSE owner END,
+            owner = CASE WHEN ?8 OR ?9 THEN NULL ELSE owner END,
             wish = CASE
                 WHEN ?8 THEN NULL
                 WHEN wish = 'pause' AND ?3 = 'paused' THEN NULL
@@ -307,7 +309,8 @@ pub(super) fn update(
         change.checkpoint,
         change.completion,
         change.failure,
-        ended
+        ended,
+        change.give_back
     ])?;
     Ok(())
 }

@@ -29,6 +29,8 @@ pub(super) struct Runner {
     rows: HashMap<TaskId, StoredId>,
     /// Wishes that were passed on to the manager and are not done yet.
     issued: HashMap<StoredId, Wish>,
+    /// How often a task was found to be in somebody else's hands.
+    waited: HashMap<StoredId, u32>,
     /// What is to be written.
     changes: BTreeMap<StoredId, Change>,
     progress: HashMap<StoredId, TransferProgress>,
@@ -56,6 +58,7 @@ impl Runner {
             tasks: HashMap::new(),
             rows: HashMap::new(),
             issued: HashMap::new(),
+            waited: HashMap::new(),
             changes: BTreeMap::new(),
             progress: HashMap::new(),
             progress_at: Instant::now(),
@@ -142,6 +145,11 @@ impl Runner {
                     ..change()
                 }
             }
+            EventKind::Failed(failure) if failure.code == LOCKED && self.may_wait(row) => Change {
+                state: Some(TaskState::Pending),
+                give_back: true,
+                ..Change::default()
+            },
             EventKind::Failed(failure) => {
                 self.ran.failed += 1;
                 Change {
@@ -167,8 +175,16 @@ impl Runner {
         Ok(())
     }
 
+    /// The process that had it last may not be gone entirely.
+    fn may_wait(&mut self, row: StoredId) -> bool {
+        let waited = self.waited.entry(row).or_default();
+        *waited += 1;
+        *waited <= MOST_WAITS
+    }
+
     fn put(&mut self, row: StoredId, change: Change) {
         let old = self.changes.entry(row).or_default();
+        old.give_back |= change.give_back;
         old.state = change.state.or(old.state);
         for (old, new) in [
             (&mut old.progress, change.progress),
@@ -387,6 +403,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How often the store is gone through though nobody has written: a process may have died.
 const TURN_EVERY: Duration = Duration::from_secs(3);
+
+/// The code of a target or an upload that another transfer has locked.
+const LOCKED: u16 = 126;
+
+/// Looks, each at a turn of its own, before a task in somebody else's hands has failed.
+const MOST_WAITS: u32 = 25;
 
 /// How often progress is written.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
