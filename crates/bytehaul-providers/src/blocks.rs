@@ -4,6 +4,7 @@ use bytehaul_integrity::Hasher;
 use data_encoding::BASE64;
 
 use crate::Algorithm;
+use crate::said::escape;
 
 /// The version of the service that the requests are written for.
 pub const VERSION: &str = "2023-11-03";
@@ -54,14 +55,7 @@ pub fn block_list<'a>(ids: impl IntoIterator<Item = &'a str>) -> String {
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"utf-8\"?><BlockList>");
     for id in ids {
         xml.push_str("<Latest>");
-        for c in id.chars() {
-            match c {
-                '&' => xml.push_str("&amp;"),
-                '<' => xml.push_str("&lt;"),
-                '>' => xml.push_str("&gt;"),
-                c => xml.push(c),
-            }
-        }
+        escape(id, &mut xml);
         xml.push_str("</Latest>");
     }
     xml.push_str("</BlockList>");

@@ -18,7 +18,7 @@ mod exchange;
 mod parts;
 #[cfg(all(test, any(feature = "form", feature = "put")))]
 mod played;
-#[cfg(any(feature = "azure", feature = "presigned"))]
+#[cfg(any(feature = "azure", feature = "presigned", feature = "s3"))]
 mod rfc3339;
 #[cfg(any(feature = "presigned", feature = "azure", feature = "oss", feature = "s3"))]
 mod said;
