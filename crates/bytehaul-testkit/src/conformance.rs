@@ -177,6 +177,9 @@ pub trait Endpoint: Send + Sync {
     /// Answers that cannot be right, or that lead astray.
     fn lies(&self) -> Vec<Lie>;
 
+    /// Ends what an earlier run still has in flight; needed only where a request has to wait for the one before it.
+    fn settle(&self) {}
+
     /// What requests did that the protocol does not allow, as far as the server keeps a record of that.
     fn complaints(&self) -> Vec<String> {
         Vec::new()
@@ -194,6 +197,9 @@ pub struct Abilities {
     pub resumable: bool,
     /// Whether the source may be a stream.
     pub streams: bool,
+    /// Whether a commit that was carried out can be asked for again; else nobody can say what became of one whose answer
+    /// was lost.
+    pub recommits: bool,
     /// Whether something can be discarded.
     pub aborts: bool,
     /// Whether credentials or URLs can be renewed.
@@ -229,8 +235,8 @@ pub enum Loss {
 pub enum After {
     /// The upload becomes complete.
     Recovers,
-    /// It cannot: an error, and no object.
-    Fails,
+    /// It may fail; if it becomes complete nevertheless, every byte is right.
+    MayFail,
 }
 
 /// An answer that is wrong, and what may become of it.

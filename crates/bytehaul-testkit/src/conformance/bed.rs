@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -82,7 +82,7 @@ impl Bed {
             content,
             place,
             path,
-            since: self.gate().requests().len(),
+            since: AtomicUsize::new(self.gate().requests().len()),
         }
     }
 }
@@ -104,7 +104,7 @@ pub(super) struct Trial<'a> {
     pub(super) place: Place,
     /// The file, also where the job has another source.
     pub(super) path: PathBuf,
-    since: usize,
+    since: AtomicUsize,
 }
 
 impl Trial<'_> {
@@ -159,18 +159,20 @@ impl Trial<'_> {
     }
 
     /// From here on requests and bytes are counted.
-    pub(super) fn counts(&mut self) {
-        self.since = self.bed.gate().requests().len();
+    pub(super) fn counts(&self) {
+        let since = self.bed.gate().requests().len();
+        self.since.store(since, Ordering::Relaxed);
     }
 
     pub(super) fn requests(&self) -> usize {
-        self.bed.gate().requests().len() - self.since
+        self.bed.gate().requests().len() - self.since.load(Ordering::Relaxed)
     }
 
     /// Bytes of bodies that came since, without what is not of the source: at most this much of each request.
     pub(super) fn received(&self) -> u64 {
         let requests = self.bed.gate().requests();
-        requests[self.since..].iter().map(|one| one.received).sum()
+        let since = self.since.load(Ordering::Relaxed);
+        requests[since..].iter().map(|one| one.received).sum()
     }
 
     /// What bodies may have beside bytes of the source, in all requests since.
@@ -188,7 +190,7 @@ impl Trial<'_> {
         assert_eq!(found, None, "{}: an object of so many bytes", self.what);
     }
 
-    pub(super) fn start(&self) -> Run {
+    pub(super) fn start(&self) -> Run<'_> {
         let running = self.bed.client.start(&self.place, &self.job);
         let watched = Arc::clone(&running);
         let looks = tokio::spawn(async move {
@@ -206,7 +208,7 @@ impl Trial<'_> {
             looks
         });
         Run {
-            what: self.what.clone(),
+            trial: self,
             running,
             looks,
         }
@@ -281,25 +283,27 @@ impl Trial<'_> {
 }
 
 /// An upload that runs, and is watched.
-pub(super) struct Run {
-    what: String,
+pub(super) struct Run<'a> {
+    trial: &'a Trial<'a>,
     pub(super) running: Arc<dyn Running>,
     looks: JoinHandle<Vec<Look>>,
 }
 
-impl Run {
+impl Run<'_> {
     /// Waits for the end, and checks everything that was seen on the way.
     pub(super) async fn ended(self) -> Result<Done, Failed> {
         let Self {
-            what,
+            trial,
             running,
             looks,
         } = self;
+        let what = &trial.what;
         let ended = tokio::time::timeout(PATIENCE, running.wait()).await;
-        let ended = ended.unwrap_or_else(|_| panic!("{what}: no end: {:?}", running.look()));
+        let ended = ended
+            .unwrap_or_else(|_| panic!("{what}: no end: {:?}\n{}", running.look(), trial.lines()));
         assert_eq!(running.wait().await, ended, "{what}: two ends");
         let looks = looks.await.expect("looking does not panic");
-        laws::check(&what, &looks, &ended);
+        laws::check(what, &looks, &ended);
         ended
     }
 
@@ -315,9 +319,13 @@ impl Run {
             }
         });
         let look = self.running.look();
-        waited
-            .await
-            .unwrap_or_else(|_| panic!("{}: it stays at {look:?}", self.what))
+        waited.await.unwrap_or_else(|_| {
+            panic!(
+                "{}: it stays at {look:?}\n{}",
+                self.trial.what,
+                self.trial.lines()
+            )
+        })
     }
 }
 

@@ -50,9 +50,11 @@ pub async fn access_that_is_never_renewed(bed: &Bed) {
         trial.fails(&[STATUS, NOT_RENEWED]).await;
         trial.has_no_object();
         let (asked, requests) = (asked.load(Ordering::Relaxed), trial.requests());
-        assert!(asked <= 5, "{}: asked {asked} times", trial.what);
+        // Each of the parts at once may be the first to be denied.
+        let lanes = trial.job.parallel;
+        assert!(asked <= 3 * lanes, "{}: asked {asked} times", trial.what);
         assert!(
-            requests <= 20,
+            requests <= 20 * lanes as usize,
             "{}: {requests} requests\n{}",
             trial.what,
             trial.lines()

@@ -11,7 +11,7 @@ use crate::uploads::Fault;
 pub async fn killed_again_and_again(bed: &Bed) {
     let abilities = bed.abilities();
     let len = (PARTS * abilities.part).max(LEAST);
-    let mut trial = bed.trial("killed again and again", len);
+    let trial = bed.trial("killed again and again", len);
     assert!(
         matches!(trial.job.source, Source::File(_)),
         "files have checkpoints"

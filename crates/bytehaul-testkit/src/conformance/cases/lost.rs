@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::conformance::bed::Trial;
 use crate::conformance::{Bed, State, Step};
 use crate::uploads::Fault;
 
@@ -19,6 +20,7 @@ pub async fn answers_that_are_lost(bed: &Bed) {
         let mut trial = bed.trial(format!("{what}, lost"), len);
         trial.job.retries = 8;
         match trial.aims(step, [Fault::lose_answer().times(times)]) {
+            true if step == Step::Commit => committed(&trial).await,
             true => drop(trial.completes().await),
             false => bed.skips(&trial.what, "there is no such request"),
         }
@@ -36,7 +38,7 @@ pub async fn answers_that_are_lost(bed: &Bed) {
 /// While the last answer is outstanding, nothing says that the upload is complete; the next run finds out.
 pub async fn nothing_is_claimed_early(bed: &Bed) {
     let part = bed.abilities().part;
-    let mut trial = bed.trial("the last answer is outstanding", PARTS * part);
+    let trial = bed.trial("the last answer is outstanding", PARTS * part);
     let commits = trial.aims(Step::Commit, [Fault::hang().always()]);
     if !commits {
         // In a protocol of one request the last part is the first.
@@ -68,7 +70,11 @@ pub async fn nothing_is_claimed_early(bed: &Bed) {
     trial.has_failed(ended, &[crate::conformance::laws::PAUSED]);
     trial.heals();
     trial.counts();
-    trial.completes().await;
+    if commits {
+        committed(&trial).await;
+    } else {
+        trial.completes().await;
+    }
     if bed.abilities().resumable {
         let most = all - look.acknowledged + trial.wrapping();
         let received = trial.received();
@@ -81,4 +87,17 @@ pub async fn nothing_is_claimed_early(bed: &Bed) {
     }
 }
 
+/// The commit was carried out and nobody said so: it is complete, or said to be unknown where that cannot be found out.
+async fn committed(trial: &Trial<'_>) {
+    match trial.ends().await {
+        Ok(done) => drop(trial.is_complete(Ok(done))),
+        ended => {
+            let recommits = trial.bed.abilities().recommits;
+            assert!(!recommits, "{}: {ended:?}\n{}", trial.what, trial.lines());
+            trial.has_failed(ended, &[INDETERMINATE]);
+        }
+    }
+}
+
+const INDETERMINATE: u16 = 130;
 const PARTS: u64 = 4;

@@ -24,7 +24,7 @@ pub async fn every_size(bed: &Bed) {
 pub async fn many_parts(bed: &Bed) {
     let abilities = bed.abilities();
     let len = abilities.many * abilities.part - 1;
-    let mut trial = bed.trial("many parts", len);
+    let trial = bed.trial("many parts", len);
     trial.counts();
     trial.completes().await;
     let (received, most) = (trial.received(), len + trial.wrapping());

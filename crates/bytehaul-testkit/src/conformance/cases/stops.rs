@@ -14,7 +14,7 @@ pub async fn paused_at_any_time(bed: &Bed) {
     let abilities = bed.abilities();
     for seed in 0..SEEDS {
         let len = PARTS * abilities.part - chance(seed, abilities.part);
-        let mut trial = bed.trial(format!("paused at any time, seed {seed}"), len);
+        let trial = bed.trial(format!("paused at any time, seed {seed}"), len);
         trial.counts();
         slowly(&trial, Duration::from_millis(1200));
         let mut pauses = 0;
@@ -43,6 +43,7 @@ pub async fn paused_at_any_time(bed: &Bed) {
                 Err(error) => assert_eq!(error.code, PAUSED, "{}: {}", trial.what, error.text),
             }
             pauses += 1;
+            bed.endpoint.settle();
         };
         let most = len + pauses * (u64::from(abilities.parallel) + 1) * abilities.part;
         let (received, most) = (trial.received(), most + trial.wrapping());

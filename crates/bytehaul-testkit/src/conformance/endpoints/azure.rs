@@ -35,6 +35,7 @@ impl Endpoint for Azure {
             least_parallel: 1,
             resumable: true,
             streams: false,
+            recommits: true,
             // Blocks that are not committed expire by themselves.
             aborts: false,
             renews: true,
@@ -91,9 +92,9 @@ impl Endpoint for Azure {
         if loss == Loss::Some {
             return None;
         }
-        // Whoever puts a blob throws away the blocks that were not committed.
+        // Whoever puts a blob throws away the blocks that were not committed; the emulator keeps them.
         self.server.put(&place.key, b"somebody else's");
-        Some(After::Fails)
+        Some(After::MayFail)
     }
 
     fn lies(&self) -> Vec<Lie> {

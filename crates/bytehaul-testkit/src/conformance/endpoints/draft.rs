@@ -1,5 +1,8 @@
 //! The IETF's draft: a server that knows whether an upload is complete, and never forgets what was.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::{WRONG, elsewhere, flood, page, resources};
 use crate::conformance::{Abilities, After, Endpoint, Lie, Loss, Place, Step};
 use crate::uploads::{DraftServer, Fault, Gate};
@@ -37,6 +40,7 @@ impl Endpoint for Draft {
             least_parallel: 1,
             resumable: true,
             streams: true,
+            recommits: true,
             aborts: true,
             renews: true,
             part: 64 << 10,
@@ -62,8 +66,17 @@ impl Endpoint for Draft {
             Some(location) => vec![location.to_owned()],
             None => self.known(place),
         };
-        let complete = known.iter().find(|id| self.server.is_complete(id))?;
-        self.server.stored(complete)
+        // It answers before it has written down that it did.
+        let begun = Instant::now();
+        loop {
+            if let Some(complete) = known.iter().find(|id| self.server.is_complete(id)) {
+                return self.server.stored(complete);
+            }
+            if begun.elapsed() > SETTLE {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn is_staged(&self, place: &Place) -> bool {
@@ -118,3 +131,5 @@ impl Endpoint for Draft {
         ]
     }
 }
+
+const SETTLE: Duration = Duration::from_millis(100);

@@ -34,6 +34,7 @@ impl Endpoint for Form {
             least_parallel: 1,
             resumable: true,
             streams: false,
+            recommits: true,
             aborts: false,
             renews: true,
             part: 64 << 10,

@@ -49,6 +49,7 @@ impl Endpoint for Put {
             least_parallel: 1,
             resumable: false,
             streams: true,
+            recommits: true,
             aborts: true,
             renews: true,
             part: 64 << 10,

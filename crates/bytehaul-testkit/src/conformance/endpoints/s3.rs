@@ -43,6 +43,7 @@ impl Endpoint for S3 {
             least_parallel: 1,
             resumable: true,
             streams: false,
+            recommits: true,
             aborts: true,
             renews: true,
             // The server takes no smaller ones.
@@ -108,7 +109,7 @@ impl Endpoint for S3 {
         let params = json!({"Key": place.key, "UploadId": upload});
         let aborted = self.server.call("abort_multipart_upload", params);
         aborted.unwrap_or_else(|code| panic!("abort {}: {code}", place.key));
-        Some(After::Fails)
+        Some(After::MayFail)
     }
 
     fn lies(&self) -> Vec<Lie> {

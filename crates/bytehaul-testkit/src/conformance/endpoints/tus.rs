@@ -1,5 +1,8 @@
 //! tus 1.0: uploads are resources, which are found in the gate's log because their names are the server's.
 
+use std::thread;
+use std::time::Duration;
+
 use super::{WRONG, elsewhere, flood, page, resources};
 use crate::conformance::{Abilities, After, Endpoint, Lie, Loss, Place, Step};
 use crate::uploads::{Fault, Gate, TusPy, TusServer, TusSetup};
@@ -34,6 +37,7 @@ impl Tus {
             least_parallel: 1,
             resumable: true,
             streams: true,
+            recommits: true,
             aborts: true,
             renews: true,
             part: 64 << 10,
@@ -143,6 +147,8 @@ impl Endpoint for Concatenated {
             least_parallel: 2,
             resumable: true,
             streams: true,
+            // The server forgets the parts that it has joined.
+            recommits: false,
             aborts: true,
             renews: true,
             part: 64 << 10,
@@ -176,6 +182,12 @@ impl Endpoint for Concatenated {
             // Each part is created by a POST, and the last one joins them.
             Step::Commit => (parts > 1).then(|| fault.on("POST").after(parts)),
         }
+    }
+
+    fn settle(&self) {
+        // The server stands still while a request waits for the lock that another one has.
+        self.gate().disconnect();
+        thread::sleep(Duration::from_millis(100));
     }
 
     fn lies(&self) -> Vec<Lie> {
