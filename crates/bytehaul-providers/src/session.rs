@@ -56,6 +56,9 @@ pub struct Capabilities {
     pub unknown_length: bool,
     /// Whether an upload that broke off can go on where it was.
     pub resumable: bool,
+    /// Whether the session at the server comes with the protocol, and no other can be opened: what an earlier run has sent
+    /// to it is overwritten then, if it is of no use, and not discarded with the session.
+    pub given_session: bool,
 }
 
 impl Capabilities {
@@ -65,6 +68,7 @@ impl Capabilities {
             parallel: false,
             unknown_length: false,
             resumable: false,
+            given_session: false,
         }
     }
 
@@ -86,6 +90,13 @@ impl Capabilities {
     #[must_use]
     pub const fn resumable(mut self, resumable: bool) -> Self {
         self.resumable = resumable;
+        self
+    }
+
+    /// Sets [`given_session`](Self#structfield.given_session).
+    #[must_use]
+    pub const fn given_session(mut self, given: bool) -> Self {
+        self.given_session = given;
         self
     }
 }

@@ -199,7 +199,10 @@ impl UploadProtocol for Presigned {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().parallel(true).resumable(true)
+        Capabilities::new()
+            .parallel(true)
+            .resumable(true)
+            .given_session(true)
     }
 
     fn open(

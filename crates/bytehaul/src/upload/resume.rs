@@ -20,11 +20,12 @@ use crate::session::given::Given;
 use crate::session::renewal::Renewal;
 use crate::upload::checkpoint::{Checkpoint, Keeper, VERSION};
 use crate::upload::courier::Courier;
-use crate::upload::driver::{Checksum, Driver, Ledger, now};
+use crate::upload::driver::{Checksum, Driver};
 use crate::upload::error::UploadError;
 use crate::upload::job::{Job, Resume};
 use crate::upload::progress::UploadState;
 use crate::upload::retries::Retries;
+use crate::upload::save::{Ledger, now};
 use crate::upload::source::{Buffers, READ, Source};
 use crate::upload::stats::Stats;
 use crate::upload::uploader::Shared;
@@ -66,7 +67,8 @@ pub(crate) async fn open(
             let left = prove(&courier.source, &fingerprint, &earlier).await?;
             // Of another source, or not wanted: it is of no use any more, and its staging is not left behind.
             let useless = job.resume == Resume::Discard || left.is_none();
-            if useless && earlier.is_open() {
+            let given = job.protocol.capabilities().given_session;
+            if useless && earlier.is_open() && !given {
                 discard(&job, &courier, &stats, &earlier).await;
             }
             left.filter(|_| !useless)
@@ -93,10 +95,15 @@ pub(crate) async fn open(
         }
         stats.acknowledged(Acknowledged { prefix: 0, bytes });
     }
+    // A commit may have been carried out, of which an earlier run has heard nothing.
+    let in_doubt = left
+        .as_ref()
+        .is_some_and(|left| left.saved.stage == Stage::Committing);
     let session = job.protocol.open(&job.object, left);
     let session = session.map_err(|error| UploadError::protocol(&job.safe_url, error))?;
     let ledger = ledger(Arc::clone(&keeper), sender, form);
-    let driver = driver(&job, session, courier, stats, ledger);
+    let mut driver = driver(&job, session, courier, stats, ledger);
+    driver.in_doubt = in_doubt;
     Ok(Opened { job, driver })
 }
 
@@ -325,6 +332,8 @@ fn driver(
         ledger,
         checksum,
         flights: JoinSet::new(),
+        begins: Vec::new(),
+        others: Vec::new(),
         digests: 0,
         acknowledged: 0,
         denied: 0,
