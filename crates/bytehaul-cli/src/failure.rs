@@ -1,4 +1,6 @@
-//! How a failed download is told: one line with every cause, what to do about it, and its exit status.
+//! How a failed transfer is told: one line with every cause, what to do about it, and its exit status.
+
+mod upload;
 
 use std::error::Error;
 use std::fmt;
@@ -6,6 +8,7 @@ use std::fmt;
 use bytehaul::{DownloadError, ErrorKind};
 
 use crate::exit::Exit;
+pub(crate) use crate::failure::upload::Circumstances;
 
 /// A failed file, ready to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,15 +33,8 @@ pub(crate) enum Kept {
 impl Failure {
     /// What to say of `error`, which ended the download of `url`.
     pub(crate) fn new(url: &str, error: &DownloadError, kept: Kept) -> Self {
-        // A cause names the URL that it happened with, which a redirect may have led to; one is enough where it did not.
-        let chain = chain(error).replace(&format!(" ({url})"), "");
-        let text = if chain.contains(url) {
-            chain
-        } else {
-            format!("{url}: {chain}")
-        };
         Self {
-            text,
+            text: text(url, error),
             hint: hint(error, kept),
             code: error.code(),
             kind: kind_word(error.kind()),
@@ -55,6 +51,17 @@ impl fmt::Display for Failure {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),
         }
+    }
+}
+
+/// The line for `error`, which names `url` once.
+fn text(url: &str, error: &dyn Error) -> String {
+    // A cause names the URL that it happened with, which a redirect may have led to; one is enough where it did not.
+    let chain = chain(error).replace(&format!(" ({url})"), "");
+    if chain.contains(url) {
+        chain
+    } else {
+        format!("{url}: {chain}")
     }
 }
 

@@ -1,5 +1,8 @@
 //! From arguments as typed to what is to be done: every argument is checked here, before anything is tried.
 
+pub(crate) mod protocol;
+pub(crate) mod put;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +13,7 @@ use bytehaul::{
 use http::{HeaderName, HeaderValue};
 use url::Url;
 
-use crate::args::{Allocation, GetArgs};
+use crate::args::{Allocation, GetArgs, NetworkArgs};
 use crate::input;
 use crate::metalink;
 use crate::network;
@@ -47,7 +50,7 @@ pub(crate) fn resolve(
     args: GetArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Plan, UsageError> {
-    let template = template(&args, variable(BEARER))?;
+    let template = template(&args, token(&variable)?)?;
     let listed = metalink::read(&args.metalink, &args.dir)?;
     let urls = all_urls(args.urls, args.input_file.as_deref(), &listed)?;
     check_single(
@@ -85,7 +88,7 @@ pub(crate) fn resolve(
 }
 
 /// What all files of the command have in common; only the URL is missing.
-fn template(args: &GetArgs, token: Option<String>) -> Result<DownloadSpec, UsageError> {
+fn template(args: &GetArgs, auth: Option<Auth>) -> Result<DownloadSpec, UsageError> {
     let mut spec = DownloadSpec::new(String::new());
     spec.output_path = args.output.as_deref().map(|path| target(path, &args.dir));
     spec.output_dir = args.dir.clone();
@@ -124,17 +127,25 @@ fn template(args: &GetArgs, token: Option<String>) -> Result<DownloadSpec, Usage
         .as_deref()
         .map(checksum)
         .transpose()?;
-    spec.headers = args
-        .network
-        .header
-        .iter()
-        .map(|text| header(text))
-        .collect::<Result<_, _>>()?;
-    spec.auth = token.map(|token| bearer(token.trim())).transpose()?;
+    spec.headers = headers(&args.network)?;
+    spec.auth = auth;
     Ok(spec)
 }
 
-/// A token of the environment.
+/// The token of the environment, if there is one.
+pub(crate) fn token(
+    variable: &impl Fn(&str) -> Option<String>,
+) -> Result<Option<Auth>, UsageError> {
+    variable(BEARER)
+        .map(|token| bearer(token.trim()))
+        .transpose()
+}
+
+/// The headers of the command line.
+pub(crate) fn headers(args: &NetworkArgs) -> Result<Vec<(String, String)>, UsageError> {
+    args.header.iter().map(|text| header(text)).collect()
+}
+
 fn bearer(token: &str) -> Result<Auth, UsageError> {
     if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(UsageError::new(format!(

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, GetArgs};
+use crate::args::{AbortArgs, Cli, Command, DisplayArgs, GetArgs, PutArgs, UploadsCommand};
 use crate::exit::Exit;
 use crate::output::{Output, to_stderr};
 use crate::signals::Signals;
@@ -36,32 +36,67 @@ fn main() -> ExitCode {
 fn run() -> Exit {
     match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Get(args)) => get(*args),
-        Ok(Command::Put(args)) => commands::put::run(&args),
+        Ok(Command::Put(args)) => put(*args),
+        Ok(Command::Uploads(UploadsCommand::List(args))) => commands::uploads::list::run(&args),
+        Ok(Command::Uploads(UploadsCommand::Abort(args))) => abort(*args),
         #[cfg(feature = "demo")]
         Ok(Command::Demo(args)) => {
             with_runtime(|signals| commands::demo::run(args.size.0, signals))
         }
-        Err(error) => usage::report(&error),
+        Err(error) => usage::report(&error, typed()),
     }
 }
 
 fn get(args: GetArgs) -> Exit {
     logging::install(args.display.verbose);
     let display = args.display;
-    let plan = match job::resolve(args, |name| std::env::var(name).ok()) {
+    let plan = match job::resolve(args, variable) {
         Ok(plan) => plan,
         Err(error) => return error.report(),
     };
-    let output = match Output::choose(&display, plan.jobs.len()) {
-        Ok(output) => output,
-        Err(error) => {
-            to_stderr(format_args!(
-                "bytehaul: start the writer of events: {error}"
-            ));
-            return Exit::Other;
-        }
+    match output(&display, plan.jobs.len()) {
+        Ok(output) => with_runtime(|signals| commands::get::run(plan, output, signals)),
+        Err(exit) => exit,
+    }
+}
+
+fn put(args: PutArgs) -> Exit {
+    logging::install(args.display.verbose);
+    let display = args.display;
+    let plan = match job::put::resolve(args, variable) {
+        Ok(plan) => plan,
+        Err(error) => return error.report(),
     };
-    with_runtime(|signals| commands::get::run(plan, output, signals))
+    match output(&display, 1) {
+        Ok(output) => with_runtime(|signals| commands::put::run(plan, output, signals)),
+        Err(exit) => exit,
+    }
+}
+
+fn abort(args: AbortArgs) -> Exit {
+    logging::install(args.display.verbose);
+    match commands::uploads::abort::resolve(args, variable) {
+        Ok(plan) => with_runtime(|signals| commands::uploads::abort::run(plan, signals)),
+        Err(error) => error.report(),
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The words of the command line.
+fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned())
+}
+
+fn output(display: &DisplayArgs, files: usize) -> Result<Output, Exit> {
+    Output::choose(display, files).map_err(|error| {
+        to_stderr(format_args!(
+            "bytehaul: start the writer of events: {error}"
+        ));
+        Exit::Other
+    })
 }
 
 fn with_runtime<F: Future<Output = Exit>>(command: impl FnOnce(Signals) -> F) -> Exit {

@@ -4,7 +4,9 @@ mod bars;
 pub(crate) mod human;
 mod json;
 mod lines;
+pub(crate) mod look;
 mod plain;
+pub(crate) mod upload;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use crate::args::DisplayArgs;
 use crate::failure::Failure;
 use crate::output::bars::Bars;
 use crate::output::json::Json;
+use crate::output::look::Look;
 use crate::output::plain::Plain;
 
 /// A file of the command, as events speak of it.
@@ -79,7 +82,9 @@ impl Output {
     pub(crate) fn started(&mut self, file: File<'_>) {
         match self {
             Self::Quiet | Self::Bars(_) => {}
-            Self::Plain(plain) => plain.started(file),
+            Self::Plain(plain) => {
+                plain.started(file.number, &format!("downloading {}", file.url));
+            }
             Self::Json(json) => json.started(file),
         }
     }
@@ -88,8 +93,8 @@ impl Output {
     pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
         match self {
             Self::Quiet => {}
-            Self::Plain(plain) => plain.progress(file, progress),
-            Self::Bars(bars) => bars.progress(file, progress),
+            Self::Plain(plain) => plain.progress(file.number, &Look::download(file.url, progress)),
+            Self::Bars(bars) => bars.progress(file.number, &Look::download(file.url, progress)),
             Self::Json(json) => json.progress(file, progress),
         }
     }
@@ -105,8 +110,8 @@ impl Output {
     pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
         match self {
             Self::Quiet => {}
-            Self::Plain(plain) => plain.completed(file, outcome),
-            Self::Bars(bars) => bars.completed(file, outcome),
+            Self::Plain(plain) => plain.completed(file.number, &summary(outcome)),
+            Self::Bars(bars) => bars.completed(file.number, outcome.bytes, &summary(outcome)),
             Self::Json(json) => json.completed(file, outcome),
         }
     }
@@ -115,7 +120,7 @@ impl Output {
     pub(crate) fn failed(&mut self, file: File<'_>, failure: &Failure) {
         match self {
             Self::Quiet | Self::Plain(_) => to_stderr(failure),
-            Self::Bars(bars) => bars.failed(file, failure),
+            Self::Bars(bars) => bars.failed(file.number, failure),
             Self::Json(json) => {
                 json.failed(file, failure);
                 to_stderr(failure);
@@ -127,7 +132,7 @@ impl Output {
     pub(crate) fn stopped(&mut self, file: File<'_>, failure: &Failure) {
         match self {
             Self::Quiet | Self::Plain(_) => {}
-            Self::Bars(bars) => bars.stopped(file),
+            Self::Bars(bars) => bars.stopped(file.number),
             Self::Json(json) => json.failed(file, failure),
         }
     }
@@ -151,7 +156,7 @@ impl Output {
     }
 
     /// Says on one line what an interruption leaves, in every way of showing things.
-    pub(crate) fn interrupted(&mut self, kept: Kept<'_>) {
+    pub(crate) fn interrupted(&mut self, kept: impl std::fmt::Display) {
         self.end();
         to_stderr(format_args!("bytehaul: {kept}"));
     }

@@ -1,8 +1,9 @@
-//! A program of the user's that gives another URL or other headers when those that a download has run out.
+//! A program of the user's that gives another URL, other headers or another plan when those that a transfer has run out.
 
 use std::process::Stdio;
 use std::sync::Arc;
 
+use bytehaul::protocol::UploadPlan;
 use bytehaul::{Refresh, RefreshError, RefreshReason, RefreshRequest, Refreshed, refresh_fn};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
@@ -16,12 +17,25 @@ pub(crate) fn command(program: String, url: String) -> Arc<dyn Refresh> {
     }))
 }
 
+/// Runs `program` in the same way for the whole plan of an upload, with where that goes in `BYTEHAUL_URL`.
+pub(crate) async fn plan(program: &str, url: &str) -> Result<UploadPlan, RefreshError> {
+    let text = said(program, url, EXPIRING, MOST_OF_A_PLAN).await?;
+    // What the parser says of it may hold a signature.
+    serde_json::from_slice(&text).map_err(|_| "the refresh command prints no plan".into())
+}
+
 async fn run(program: &str, url: &str, reason: RefreshReason) -> Result<Refreshed, RefreshError> {
     let reason = match reason {
         RefreshReason::Status(status) => status.as_u16().to_string(),
         // Reasons that a later library may add are no status either.
-        _ => "expiring".to_owned(),
+        _ => EXPIRING.to_owned(),
     };
+    let text = said(program, url, &reason, MOST).await?;
+    parse(&String::from_utf8_lossy(&text)).map_err(Into::into)
+}
+
+/// What a program that succeeds writes to its stdout.
+async fn said(program: &str, url: &str, reason: &str, most: u64) -> Result<Vec<u8>, RefreshError> {
     let mut child = Command::new("sh")
         .args(["-c", program])
         .env("BYTEHAUL_URL", url)
@@ -33,15 +47,15 @@ async fn run(program: &str, url: &str, reason: RefreshReason) -> Result<Refreshe
         .map_err(|error| format!("run the refresh command: {error}"))?;
     let mut text = Vec::new();
     let stdout = child.stdout.take().expect("its output was asked for");
-    stdout.take(MOST + 1).read_to_end(&mut text).await?;
-    if text.len() as u64 > MOST {
-        return Err(format!("the refresh command says more than {MOST} bytes").into());
+    stdout.take(most + 1).read_to_end(&mut text).await?;
+    if text.len() as u64 > most {
+        return Err(format!("the refresh command says more than {most} bytes").into());
     }
     let status = child.wait().await?;
     if !status.success() {
         return Err(format!("the refresh command failed: {status}").into());
     }
-    parse(&String::from_utf8_lossy(&text)).map_err(Into::into)
+    Ok(text)
 }
 
 /// Reads lines that are a URL or a header. Nothing of them is repeated in an error: they may be secrets.
@@ -64,8 +78,14 @@ fn parse(text: &str) -> Result<Refreshed, &'static str> {
     }
 }
 
+/// What `BYTEHAUL_REASON` says where no status does.
+const EXPIRING: &str = "expiring";
+
 /// Far more than a URL and some headers have.
 const MOST: u64 = 64 * 1024;
+
+/// Ten thousand parts with signed URLs are some of this.
+const MOST_OF_A_PLAN: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io::Write;
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
 
+use crate::args::Cli;
 use crate::exit::Exit;
 
 /// Arguments that cannot be carried out. Nothing was tried.
@@ -51,7 +53,7 @@ impl fmt::Display for UsageError {
 }
 
 /// Answers what the argument parser has to say: help and version on stdout, errors in the form of all others.
-pub(crate) fn report(error: &clap::Error) -> Exit {
+pub(crate) fn report(error: &clap::Error, typed: impl Iterator<Item = String>) -> Exit {
     let rendered = error.render().to_string();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
@@ -62,12 +64,12 @@ pub(crate) fn report(error: &clap::Error) -> Exit {
             let _ = write!(std::io::stderr(), "{rendered}");
             Exit::Usage
         }
-        _ => from_parser(&rendered).report(),
+        _ => from_parser(&rendered, &command_of(typed)).report(),
     }
 }
 
 /// The parser's paragraphs as one line: `error: …` lines are joined, a `tip:` becomes the hint.
-fn from_parser(rendered: &str) -> UsageError {
+fn from_parser(rendered: &str, command: &str) -> UsageError {
     let mut paragraphs = rendered.split("\n\n");
     let first = paragraphs.next().unwrap_or_default();
     let message: Vec<&str> = first.lines().map(str::trim).collect();
@@ -75,8 +77,23 @@ fn from_parser(rendered: &str) -> UsageError {
     let tip = paragraphs
         .flat_map(str::lines)
         .find_map(|line| line.trim().strip_prefix("tip: "));
+    let help = || format!("run '{command} --help' for the options");
     UsageError::new(message.strip_prefix("error: ").unwrap_or(&message))
-        .hint(tip.unwrap_or("run 'bytehaul get --help' for the options"))
+        .hint(tip.map_or_else(help, str::to_owned))
+}
+
+/// The command that was typed, with its sub-commands: `bytehaul get`.
+fn command_of(typed: impl Iterator<Item = String>) -> String {
+    let mut known = &Cli::command();
+    let mut words = vec![known.get_name().to_owned()];
+    for word in typed.skip(1) {
+        let Some(command) = known.find_subcommand(&word) else {
+            break;
+        };
+        known = command;
+        words.push(word);
+    }
+    words.join(" ")
 }
 
 #[cfg(test)]
@@ -84,12 +101,15 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::args::Cli;
 
     fn check(line: &str, expected: &str) {
         let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
         assert_eq!(
-            from_parser(&error.render().to_string()).to_string(),
+            from_parser(
+                &error.render().to_string(),
+                &command_of(line.split(' ').map(str::to_owned))
+            )
+            .to_string(),
             expected
         );
     }
@@ -110,6 +130,17 @@ mod tests {
             "bytehaul: invalid value 'x' for '--file-allocation <HOW>' [possible values: none, prealloc]\n\
              hint: run 'bytehaul get --help' for the options\n",
         );
+    }
+
+    #[test]
+    fn help_is_that_of_the_command() {
+        let check = |line: &str, expected: &str| {
+            assert_eq!(command_of(line.split(' ').map(str::to_owned)), expected);
+        };
+        check("bytehaul", "bytehaul");
+        check("./x put -x 0 get", "bytehaul put");
+        check("bytehaul uploads abort --all", "bytehaul uploads abort");
+        check("bytehaul fetch", "bytehaul");
     }
 
     #[test]

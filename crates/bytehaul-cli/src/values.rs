@@ -86,6 +86,21 @@ impl FromStr for PositiveSpan {
     }
 }
 
+/// A name and a value: `K=V`. The value may hold a `=`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pair(pub(crate) String, pub(crate) String);
+
+impl FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self(name.to_owned(), value.to_owned())),
+            Some(_) | None => Err("write a name and a value as K=V".into()),
+        }
+    }
+}
+
 /// Connections to a server for one file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Connections {
@@ -151,6 +166,7 @@ fn time_unit(unit: &str) -> Option<u64> {
         "" | "s" => 1_000_000,
         "m" | "min" => 60_000_000,
         "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
         _ => return None,
     })
 }
@@ -228,6 +244,7 @@ mod tests {
         check("5s", Some(5_000));
         check("2m", Some(120_000));
         check("1h", Some(3_600_000));
+        check("30d", Some(2_592_000_000));
         check("0s", Some(0));
         check("7", Some(7_000));
         check("0.5", Some(500));
@@ -245,6 +262,16 @@ mod tests {
         }
         assert!("0s".parse::<PositiveSpan>().is_err());
         assert_eq!("1s".parse(), Ok(PositiveSpan(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn pairs() {
+        let pair = |k: &str, v: &str| Ok(Pair(k.into(), v.into()));
+        assert_eq!("a=b=c".parse(), pair("a", "b=c"));
+        assert_eq!("a=".parse(), pair("a", ""));
+        for wrong in ["", "a", "=b"] {
+            assert!(wrong.parse::<Pair>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,13 +1,11 @@
 //! `get`: keeps some downloads running, shows them, and stops them when a signal asks for it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytehaul::{DownloadError, DownloadHandle, Downloader, MirrorState, Outcome};
 use tokio::task::JoinSet;
-use tokio::time::error::Elapsed;
 
-use crate::commands::{stream, tick, ticks};
+use crate::commands::{stream, tick, ticks, written};
 use crate::exit::Exit;
 use crate::failure::{self, Failure};
 use crate::job::{Destination, Job, Plan, short_name};
@@ -239,15 +237,6 @@ impl Stopped {
     }
 }
 
-/// Waits until the reader of stdout has been given everything: for ever, but only for [`GRACE`] once a signal has come.
-async fn written(output: &mut Output, signals: &mut Signals) -> Result<(), Elapsed> {
-    tokio::select! {
-        () = output.written() => return Ok(()),
-        () = signals.asked() => {}
-    }
-    tokio::time::timeout(GRACE, output.written()).await
-}
-
 /// What a user would want to know of a file though it is complete.
 fn warnings(file: File<'_>, outcome: &Outcome) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -272,6 +261,3 @@ fn warnings(file: File<'_>, outcome: &Outcome) -> Vec<String> {
     }
     warnings
 }
-
-/// How long a reader may take after a signal.
-const GRACE: Duration = Duration::from_secs(1);

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytehaul::{DownloadState, Outcome, ProgressSnapshot};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::human::{Bytes, Left, Part};
-use super::{File, summary, to_stderr};
+use super::look::{Look, Phase};
+use super::to_stderr;
 use crate::failure::Failure;
-use crate::job::short_name;
 
 /// Time between two looks at the downloads.
 pub(crate) const PERIOD: Duration = Duration::from_millis(100);
@@ -25,7 +24,7 @@ pub(crate) struct Bars {
 #[derive(Debug)]
 struct Running {
     bar: ProgressBar,
-    received: u64,
+    bytes: u64,
     total: Option<u64>,
     rate: u64,
 }
@@ -59,32 +58,31 @@ impl Bars {
         }
     }
 
-    pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
-        let running = self.running.entry(file.number).or_insert_with(|| Running {
+    /// Shows the file of this number.
+    pub(crate) fn progress(&mut self, number: usize, look: &Look<'_>) {
+        let running = self.running.entry(number).or_insert_with(|| Running {
             bar: add_bar(&self.all, self.total.as_ref()),
-            received: 0,
+            bytes: 0,
             total: None,
             rate: 0,
         });
-        running.received = progress.received;
-        running.rate = progress.rate;
-        if let Some(total) = progress.total.filter(|total| running.total != Some(*total)) {
+        running.bytes = look.bytes;
+        running.rate = look.rate;
+        if let Some(total) = look.total.filter(|total| running.total != Some(*total)) {
             running.total = Some(total);
             running.bar.set_style(file_style());
             running.bar.set_length(total);
         }
-        running
-            .bar
-            .set_prefix(fitted(short_name(progress.path.as_deref(), file.url)));
-        running.bar.set_message(message(progress));
-        running.bar.set_position(progress.received);
+        running.bar.set_prefix(fitted(look.name));
+        running.bar.set_message(message(look));
+        running.bar.set_position(look.bytes);
     }
 
     pub(crate) fn totals(&mut self) {
         let Some(total) = &self.total else { return };
-        let received: u64 = self.running.values().map(|running| running.received).sum();
+        let moved: u64 = self.running.values().map(|running| running.bytes).sum();
         let rate: u64 = self.running.values().map(|running| running.rate).sum();
-        let mut text = format!("{}  {}/s", Bytes(total.bytes + received), Bytes(rate));
+        let mut text = format!("{}  {}/s", Bytes(total.bytes + moved), Bytes(rate));
         if let Some(left) = self.time_left(total, rate) {
             text.push_str(&format!("  {}", Left(left)));
         }
@@ -95,18 +93,19 @@ impl Bars {
         total.bar.set_position(total.ended as u64);
     }
 
-    pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
-        self.remove(file, outcome.bytes);
-        self.line(&summary(outcome));
+    /// Tells of a file of so many bytes that is complete.
+    pub(crate) fn completed(&mut self, number: usize, bytes: u64, line: &str) {
+        self.remove(number, bytes);
+        self.line(line);
     }
 
-    pub(crate) fn failed(&mut self, file: File<'_>, failure: &Failure) {
-        self.remove(file, 0);
+    pub(crate) fn failed(&mut self, number: usize, failure: &Failure) {
+        self.remove(number, 0);
         self.line(&failure.to_string());
     }
 
-    pub(crate) fn stopped(&mut self, file: File<'_>) {
-        self.remove(file, 0);
+    pub(crate) fn stopped(&mut self, number: usize) {
+        self.remove(number, 0);
     }
 
     /// Writes a line above the bars.
@@ -121,8 +120,8 @@ impl Bars {
         let _ = self.all.clear();
     }
 
-    fn remove(&mut self, file: File<'_>, bytes: u64) {
-        if let Some(running) = self.running.remove(&file.number) {
+    fn remove(&mut self, number: usize, bytes: u64) {
+        if let Some(running) = self.running.remove(&number) {
             running.bar.finish_and_clear();
             self.all.remove(&running.bar);
         }
@@ -140,7 +139,7 @@ impl Bars {
         let missing = self
             .running
             .values()
-            .map(|running| Some(running.total?.saturating_sub(running.received)));
+            .map(|running| Some(running.total?.saturating_sub(running.bytes)));
         let missing: Option<u64> = missing.sum();
         Some(Duration::from_secs(missing? / rate))
     }
@@ -154,28 +153,27 @@ fn add_bar(all: &MultiProgress, total: Option<&Total>) -> ProgressBar {
     }
 }
 
-fn message(progress: &ProgressSnapshot) -> String {
-    let mut text = match progress.total {
+fn message(look: &Look<'_>) -> String {
+    let mut text = match look.total {
         Some(total) => format!(
             "{:>3}%  {}",
-            percent(progress.received, total),
+            percent(look.bytes, total),
             Part {
                 of: total,
-                bytes: progress.received
+                bytes: look.bytes
             }
         ),
-        None => Bytes(progress.received).to_string(),
+        None => Bytes(look.bytes).to_string(),
     };
-    match progress.state {
-        DownloadState::Pending | DownloadState::Connecting => text.push_str("  connecting"),
-        DownloadState::Finishing => text.push_str("  verifying"),
-        _ => {
-            text.push_str(&format!("  {}/s", Bytes(progress.rate)));
-            if let Some(eta) = progress.eta {
-                text.push_str(&format!("  {}", Left(eta)));
+    match look.phase {
+        Phase::Busy(word) => text.push_str(&format!("  {word}")),
+        Phase::Moving => {
+            text.push_str(&format!("  {}/s", Bytes(look.rate)));
+            if let Some(left) = look.left {
+                text.push_str(&format!("  {}", Left(left)));
             }
-            if progress.connections > 0 {
-                text.push_str(&format!("  {} conn", progress.connections));
+            if look.connections > 0 {
+                text.push_str(&format!("  {} conn", look.connections));
             }
         }
     }
@@ -227,6 +225,8 @@ const NAME_TAIL: usize = 7;
 
 #[cfg(test)]
 mod tests {
+    use bytehaul::{DownloadState, ProgressSnapshot, UploadProgress, UploadState};
+
     use super::*;
 
     #[test]
@@ -245,19 +245,28 @@ mod tests {
 
     #[test]
     fn a_message_says_what_is_known() {
+        let check = |look: &Look<'_>, expected: &str| assert_eq!(message(look), expected);
         let mut progress = ProgressSnapshot::default();
-        assert_eq!(message(&progress), "0 B  connecting");
+        check(&Look::download("u", &progress), "0 B  connecting");
         progress.state = DownloadState::Downloading;
         progress.received = 1 << 20;
         progress.rate = 1 << 10;
         progress.connections = 8;
-        assert_eq!(message(&progress), "1.0 MiB  1.0 KiB/s  8 conn");
+        check(
+            &Look::download("u", &progress),
+            "1.0 MiB  1.0 KiB/s  8 conn",
+        );
         progress.total = Some(2 << 20);
         progress.eta = Some(Duration::from_secs(90));
-        assert_eq!(
-            message(&progress),
-            " 50%  1.0/2.0 MiB  1.0 KiB/s  1m 30s left  8 conn"
+        check(
+            &Look::download("u", &progress),
+            " 50%  1.0/2.0 MiB  1.0 KiB/s  1m 30s left  8 conn",
         );
+        let mut upload = UploadProgress::default();
+        check(&Look::upload("f", &upload), "0 B  preparing");
+        upload.state = UploadState::Committing;
+        (upload.sent, upload.acknowledged, upload.total) = (10, 5, Some(10));
+        check(&Look::upload("f", &upload), "100%  10/10 B  finishing");
     }
 
     #[test]
@@ -280,27 +289,12 @@ mod tests {
         let mut progress = ProgressSnapshot::default();
         progress.total = Some(100);
         progress.rate = 10;
-        bars.progress(
-            File {
-                number: 0,
-                url: "http://h/a",
-            },
-            &progress,
-        );
+        bars.progress(0, &Look::download("http://h/a", &progress));
         let left = |bars: &Bars| bars.time_left(bars.total.as_ref().unwrap(), 10);
         assert_eq!(left(&bars), None);
-        bars.progress(
-            File {
-                number: 1,
-                url: "http://h/b",
-            },
-            &progress,
-        );
+        bars.progress(1, &Look::download("http://h/b", &progress));
         assert_eq!(left(&bars), Some(Duration::from_secs(20)));
-        bars.stopped(File {
-            number: 1,
-            url: "http://h/b",
-        });
+        bars.stopped(1);
         assert_eq!(left(&bars), Some(Duration::from_secs(10)));
     }
 }

@@ -1,5 +1,7 @@
 //! The events of `--json`: their names and fields are an interface, described in `docs/cli.md`.
 
+pub(super) mod upload;
+
 use std::io;
 use std::time::Duration;
 
@@ -67,7 +69,7 @@ impl Json {
         self.lines.written().await;
     }
 
-    fn tell(&mut self, event: &Event<'_>, keep: Keep) {
+    fn tell(&mut self, event: &impl Serialize, keep: Keep) {
         let mut line =
             serde_json::to_vec(event).expect("an event has string keys and no foreign types");
         line.push(b'\n');

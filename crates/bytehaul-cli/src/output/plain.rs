@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use bytehaul::{Outcome, ProgressSnapshot};
-
 use super::human::{Bytes, Time};
-use super::{File, summary, to_stderr};
-use crate::job::short_name;
+use super::look::Look;
+use super::to_stderr;
 
 /// How often progress is looked at; a line comes every [`SIGN_OF_LIFE`].
 pub(crate) const PERIOD: Duration = Duration::from_secs(1);
@@ -19,35 +17,35 @@ pub(crate) struct Plain {
 }
 
 impl Plain {
-    pub(crate) fn started(&mut self, file: File<'_>) {
-        self.told.insert(file.number, Instant::now());
-        to_stderr(format_args!("downloading {}", file.url));
+    /// Tells of the file of this number.
+    pub(crate) fn started(&mut self, number: usize, line: &str) {
+        self.told.insert(number, Instant::now());
+        to_stderr(line);
     }
 
-    pub(crate) fn progress(&mut self, file: File<'_>, progress: &ProgressSnapshot) {
+    pub(crate) fn progress(&mut self, number: usize, look: &Look<'_>) {
         let now = Instant::now();
-        let told = self.told.entry(file.number).or_insert(now);
+        let told = self.told.entry(number).or_insert(now);
         if now.duration_since(*told) >= SIGN_OF_LIFE {
             *told = now;
-            to_stderr(line(file.url, progress));
+            to_stderr(line(look));
         }
     }
 
-    pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
-        self.told.remove(&file.number);
-        to_stderr(summary(outcome));
+    pub(crate) fn completed(&mut self, number: usize, line: &str) {
+        self.told.remove(&number);
+        to_stderr(line);
     }
 }
 
-fn line(url: &str, progress: &ProgressSnapshot) -> String {
-    let name = short_name(progress.path.as_deref(), url);
-    let mut text = format!("{name}: {}", Bytes(progress.received));
-    if let Some(total) = progress.total {
+fn line(look: &Look<'_>) -> String {
+    let mut text = format!("{}: {}", look.name, Bytes(look.bytes));
+    if let Some(total) = look.total {
         text.push_str(&format!(" of {}", Bytes(total)));
     }
-    text.push_str(&format!(", {}/s", Bytes(progress.rate)));
-    if let Some(eta) = progress.eta {
-        text.push_str(&format!(", {} left", Time(eta)));
+    text.push_str(&format!(", {}/s", Bytes(look.rate)));
+    if let Some(left) = look.left {
+        text.push_str(&format!(", {} left", Time(left)));
     }
     text
 }
@@ -56,6 +54,8 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use bytehaul::ProgressSnapshot;
+
     use super::*;
 
     #[test]
@@ -64,13 +64,13 @@ mod tests {
         progress.received = 3 << 20;
         progress.rate = 1 << 20;
         assert_eq!(
-            line("http://h/f.iso", &progress),
+            line(&Look::download("http://h/f.iso", &progress)),
             "f.iso: 3.0 MiB, 1.0 MiB/s"
         );
         progress.total = Some(8 << 20);
         progress.eta = Some(Duration::from_secs(5));
         assert_eq!(
-            line("http://h/f.iso", &progress),
+            line(&Look::download("http://h/f.iso", &progress)),
             "f.iso: 3.0 MiB of 8.0 MiB, 1.0 MiB/s, 5.0 s left"
         );
     }

@@ -42,6 +42,8 @@ pub struct UploadRecord {
     pub name: OsString,
     /// Where it is.
     pub path: PathBuf,
+    /// What tells its upload from others ([`UploadSpec::identity`]), where it can be read.
+    pub identity: Option<String>,
     /// When it was written last, where the file system says.
     pub modified: Option<SystemTime>,
     /// Whether an upload is at work on it, in this process or in another one.
@@ -166,6 +168,7 @@ impl UploadLedger {
 
 impl UploadRecord {
     fn new(entry: CheckpointEntry) -> Self {
+        let identity = entry.key().map(str::to_owned);
         let content = match entry.content {
             EntryContent::Saved { bytes, .. } => match Checkpoint::from_json(&bytes) {
                 Ok(checkpoint) => RecordContent::Saved(Box::new(checkpoint)),
@@ -178,6 +181,7 @@ impl UploadRecord {
         Self {
             name: entry.name,
             path: entry.path,
+            identity,
             modified: entry.modified,
             in_use: entry.in_use,
             content,

@@ -1,0 +1,244 @@
+//! Which protocol an upload is to speak, with which of its options, and which options are another protocol's.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytehaul::protocol::{
+    Algorithm, Form, Presigned, Put, Tus, TusDraft, UploadPlan, UploadProtocol,
+};
+use bytehaul::{Checkpoint, SafeUrl};
+use http::Method;
+use url::Url;
+
+use crate::args::{ContentDigest, Protocol, PutArgs, TusChecksum};
+use crate::job::{LATER_SCHEMES, http_url};
+use crate::refresh;
+use crate::usage::UsageError;
+
+/// The protocol that the arguments ask for.
+pub(super) fn of(args: &PutArgs) -> Result<Arc<dyn UploadProtocol>, UsageError> {
+    let (protocol, url) = place(args)?;
+    own_options(args, protocol)?;
+    Ok(match protocol {
+        Protocol::Form => Arc::new(form(args, url.as_str())?),
+        Protocol::Put => Arc::new(put(args, url.as_str())?),
+        Protocol::Tus => Arc::new(tus(args, url)),
+        Protocol::TusDraft => Arc::new(TusDraft::new(url)),
+        Protocol::Presigned => Arc::new(presigned(args)?),
+        Protocol::S3 | Protocol::Azure | Protocol::Oss => {
+            return Err(later(protocol));
+        }
+    })
+}
+
+/// The protocol of a record, as far as discarding needs it; `None`: it is not known, or needs a plan.
+pub(crate) fn of_record(
+    checkpoint: &Checkpoint,
+    plan: Option<&UploadPlan>,
+) -> Option<Arc<dyn UploadProtocol>> {
+    let url = || Url::parse(&checkpoint.target).ok();
+    Some(match checkpoint.protocol.as_str() {
+        "form" => Arc::new(Form::new(&checkpoint.target)),
+        "put" => Arc::new(Put::new(&checkpoint.target).resumable(true)),
+        "tus" => Arc::new(Tus::new(url()?)),
+        "tus-draft" => Arc::new(TusDraft::new(url()?)),
+        "presigned" => Arc::new(Presigned::new(plan?.clone())),
+        _ => return None,
+    })
+}
+
+/// Reads a plan from a file, or from stdin when it is `-`.
+pub(crate) fn read_plan(file: &Path) -> Result<UploadPlan, UsageError> {
+    let stdin = file == Path::new("-");
+    let name = if stdin {
+        "stdin".into()
+    } else {
+        file.display().to_string()
+    };
+    let bytes = if stdin {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(file)
+    };
+    let bytes =
+        bytes.map_err(|error| UsageError::new(format!("read the plan from {name}: {error}")))?;
+    // What the parser says of a wrong value repeats it, and it may be a signature.
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        UsageError::new(format!(
+            "{name} is not a plan: line {line}, column {column} is not as it should be"
+        ))
+        .hint("docs/cli.md shows what is in a plan")
+    })
+}
+
+/// Protocol and URL; that of a plan is for nobody.
+fn place(args: &PutArgs) -> Result<(Protocol, Url), UsageError> {
+    let asked = args.protocol;
+    if args.plan.is_some() {
+        return match asked {
+            None | Some(Protocol::Presigned) => Ok((Protocol::Presigned, nowhere())),
+            Some(other) => Err(UsageError::new(format!(
+                "--plan is for presigned uploads, and --protocol asks for {}",
+                other.word()
+            ))),
+        };
+    }
+    if asked == Some(Protocol::Presigned) {
+        return Err(
+            UsageError::new("presigned uploads need a plan").hint("name its file with --plan")
+        );
+    }
+    let text = args.url.as_deref().unwrap_or_default();
+    let by_tus = text
+        .strip_prefix("tus+")
+        .filter(|rest| rest.contains("://"));
+    if let Some(rest) = by_tus {
+        let protocol = asked.unwrap_or(Protocol::Tus);
+        if !matches!(protocol, Protocol::Tus | Protocol::TusDraft) {
+            return Err(UsageError::new(format!(
+                "the scheme of the URL is that of tus, and --protocol asks for {}",
+                protocol.word()
+            )));
+        }
+        return Ok((protocol, http_url(rest)?));
+    }
+    if let Some((scheme, _)) = text.split_once("://")
+        && LATER_SCHEMES.contains(&scheme)
+    {
+        return Err(UsageError::unsupported(format!("{scheme}://")));
+    }
+    match asked {
+        Some(protocol @ (Protocol::S3 | Protocol::Azure | Protocol::Oss)) => Err(later(protocol)),
+        asked => Ok((asked.unwrap_or(Protocol::Form), http_url(text)?)),
+    }
+}
+
+fn later(protocol: Protocol) -> UsageError {
+    UsageError::unsupported(format!("--protocol {}", protocol.word()))
+}
+
+fn nowhere() -> Url {
+    Url::parse("http://plan.invalid/").expect("a constant URL")
+}
+
+/// Refuses what would have no effect: an option of another protocol.
+fn own_options(args: &PutArgs, protocol: Protocol) -> Result<(), UsageError> {
+    use Protocol::{Form, Put, S3, Tus, TusDraft};
+    let given: [(&str, bool, &[Protocol]); 12] = [
+        (
+            "--part-size",
+            args.part_size.is_some(),
+            &[Form, Put, Tus, TusDraft],
+        ),
+        (
+            "--content-type",
+            args.content_type.is_some(),
+            &[Form, Put, Tus, TusDraft],
+        ),
+        (
+            "--header",
+            !args.network.header.is_empty(),
+            &[Form, Put, Tus, TusDraft],
+        ),
+        ("--metadata", !args.metadata.is_empty(), &[Tus]),
+        ("--method", args.method.is_some(), &[Form, Put]),
+        ("--category", args.category.is_some(), &[Form]),
+        ("--no-overwrite", args.no_overwrite, &[Put]),
+        ("--content-digest", args.content_digest.is_some(), &[Put]),
+        ("--put-ranges", args.put_ranges, &[Put]),
+        ("--tus-checksum", args.tus_checksum.is_some(), &[Tus]),
+        ("--tus-concat", args.tus_concat, &[Tus]),
+        ("--virtual-host", args.virtual_host, &[S3]),
+    ];
+    for (option, is_given, theirs) in given {
+        if is_given && !theirs.contains(&protocol) {
+            let words: Vec<_> = theirs.iter().map(|protocol| protocol.word()).collect();
+            let what = format!("{option} has no meaning for {} uploads", protocol.word());
+            return Err(UsageError::new(what).hint(format!("it is for {}", words.join(", "))));
+        }
+    }
+    if protocol == Put && args.part_size.is_some() && !args.put_ranges {
+        return Err(UsageError::new(
+            "put sends the whole body at once, so --part-size has no meaning",
+        )
+        .hint("--put-ranges sends parts to servers that take them"));
+    }
+    Ok(())
+}
+
+fn form(args: &PutArgs, url: &str) -> Result<Form, UsageError> {
+    let mut form = Form::new(url);
+    if let Some(text) = &args.method {
+        form = form.method(method(text)?);
+    }
+    if let Some(category) = &args.category {
+        form = form.category(category);
+    }
+    if let Some(content_type) = &args.content_type {
+        form = form.content_type(content_type);
+    }
+    Ok(form)
+}
+
+fn put(args: &PutArgs, url: &str) -> Result<Put, UsageError> {
+    let mut put = Put::new(url).resumable(args.put_ranges);
+    if let Some(text) = &args.method {
+        put = put.method(method(text)?);
+    }
+    if args.no_overwrite {
+        put = put.if_none_match_any();
+    }
+    Ok(match args.content_digest {
+        None => put,
+        Some(ContentDigest::Md5) => put.content_md5(true),
+        Some(ContentDigest::Sha256) => put.content_digest(Algorithm::Sha256),
+        Some(ContentDigest::Sha512) => put.content_digest(Algorithm::Sha512),
+    })
+}
+
+fn tus(args: &PutArgs, url: Url) -> Tus {
+    let tus = Tus::new(url).concatenation(args.tus_concat);
+    let algorithm = args.tus_checksum.map(|checksum| match checksum {
+        TusChecksum::Sha1 => Algorithm::Sha1,
+        TusChecksum::Sha256 => Algorithm::Sha256,
+        TusChecksum::Sha512 => Algorithm::Sha512,
+        TusChecksum::Md5 => Algorithm::Md5,
+    });
+    algorithm.into_iter().fold(tus, Tus::checksum)
+}
+
+fn presigned(args: &PutArgs) -> Result<Presigned, UsageError> {
+    let file = args.plan.as_deref().unwrap_or(Path::new("-"));
+    if file == Path::new("-") && args.file == Path::new("-") {
+        return Err(UsageError::new(
+            "the plan and the file cannot both be on stdin",
+        ));
+    }
+    let protocol = Presigned::new(read_plan(file)?);
+    let Some(program) = args.refresh_command.clone() else {
+        return Ok(protocol);
+    };
+    let shown = shown(&protocol);
+    Ok(protocol.refresher(move || {
+        let (program, shown) = (program.clone(), shown.clone());
+        async move { refresh::plan(&program, &shown).await }
+    }))
+}
+
+/// Where an upload goes, as it may be shown.
+pub(super) fn shown(protocol: &dyn UploadProtocol) -> String {
+    let target = protocol.target();
+    match Url::parse(&target) {
+        Ok(url) => SafeUrl::from(url).to_string(),
+        Err(_) => super::presentable(&target),
+    }
+}
+
+fn method(text: &str) -> Result<Method, UsageError> {
+    Method::from_bytes(text.as_bytes())
+        .map_err(|_| UsageError::new(format!("'{}' is not a method", text.escape_debug())))
+}
