@@ -160,12 +160,16 @@ impl Outgoing {
                             pace: Pace::First,
                         };
                     }
-                    Some(Segment::Rest(from)) => match self.rest() {
-                        Ok(rest) => {
+                    Some(Segment::Rest(from)) => match self.poll_rest(cx) {
+                        Poll::Ready(Ok(rest)) => {
                             self.at = from;
                             self.now = Now::Rest(Box::new(rest));
                         }
-                        Err(failed) => return Poll::Ready(Some(Err(failed))),
+                        Poll::Ready(Err(failed)) => return Poll::Ready(Some(Err(failed))),
+                        Poll::Pending => {
+                            self.segments.push(Segment::Rest(from));
+                            return Poll::Pending;
+                        }
                     },
                     Some(_) => return Poll::Ready(Some(Err(Failed::UsedUp))),
                 },
@@ -259,18 +263,20 @@ impl Outgoing {
         }
     }
 
-    fn rest(&self) -> Result<Rest, Failed> {
+    fn poll_rest(&self, cx: &mut Context<'_>) -> Poll<Result<Rest, Failed>> {
         let Source::Stream(stream) = &self.content.source else {
-            return Err(Failed::UsedUp);
+            return Poll::Ready(Err(Failed::UsedUp));
         };
-        let (chunks, reader) = stream.drain().ok_or(Failed::UsedUp)?;
+        let Some((chunks, reader)) = ready!(stream.poll_drain(cx)) else {
+            return Poll::Ready(Err(Failed::UsedUp));
+        };
         let expected = self.content.expected.as_ref();
-        Ok(Rest {
+        Poll::Ready(Ok(Rest {
             stream: stream.clone(),
             chunks: chunks.into_iter(),
             reader,
             hasher: expected.map(|digest| Hasher::new(digest.algorithm())),
-        })
+        }))
     }
 
     /// A stream has ended: without its last chunk the server takes nothing of it, so it is compared before that.

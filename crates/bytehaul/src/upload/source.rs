@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use bytehaul_integrity::{Algorithm, Digest, Hasher};
 use bytehaul_providers::Available;
@@ -179,11 +180,15 @@ pub(crate) struct Stream(Arc<Mutex<Held>>);
 
 struct Held {
     reader: Option<BoxedReader>,
+    /// Whether somebody has taken the reader to read on, and will give it back.
+    out: bool,
     /// Where the first held byte is in the stream.
     start: u64,
     chunks: VecDeque<Bytes>,
     until: u64,
     ended: bool,
+    /// A body that takes the rest waits until the reader comes back; then nobody else may have it.
+    waiting: Option<Waker>,
 }
 
 impl Stream {
@@ -194,6 +199,8 @@ impl Stream {
             chunks: VecDeque::new(),
             until: 0,
             ended: false,
+            out: false,
+            waiting: None,
         })))
     }
 
@@ -222,35 +229,53 @@ impl Stream {
     /// Takes the reader for [`grow`]; whoever has it gives it back with [`add`](Self::add).
     pub(crate) fn take_reader(&self) -> Option<BoxedReader> {
         let mut held = self.held();
-        if held.ended { None } else { held.reader.take() }
+        if held.ended || held.waiting.is_some() {
+            return None;
+        }
+        let reader = held.reader.take()?;
+        held.out = true;
+        Some(reader)
     }
 
     /// Adds what was read; nothing is the end.
     pub(crate) fn add(&self, reader: BoxedReader, bytes: Bytes) {
         let mut held = self.held();
+        held.out = false;
         if bytes.is_empty() {
             held.ended = true;
-            return;
+        } else {
+            held.until += bytes.len() as u64;
+            held.chunks.push_back(bytes);
+            held.reader = Some(reader);
         }
-        held.until += bytes.len() as u64;
-        held.chunks.push_back(bytes);
-        held.reader = Some(reader);
+        if let Some(waiting) = &held.waiting {
+            waiting.wake_by_ref();
+        }
     }
 
-    /// Everything that was not sent yet, and the reader of what follows, for a body that takes the stream to its end.
-    pub(crate) fn drain(&self) -> Option<(Vec<Bytes>, BoxedReader)> {
+    /// Everything that was not sent yet, and the reader of what follows, for a body that takes the stream to its end. `None`:
+    /// an earlier body has them. Waits for a reader that is out.
+    pub(crate) fn poll_drain(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(Vec<Bytes>, BoxedReader)>> {
         let mut held = self.held();
+        if held.out {
+            held.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        held.waiting = None;
         let reader = match held.reader.take() {
             Some(reader) => reader,
             None if held.ended => Box::new(tokio::io::empty()),
-            None => return None,
+            None => return Poll::Ready(None),
         };
         let chunks: Vec<Bytes> = held.chunks.drain(..).collect();
         held.start = held.until;
-        Some((chunks, reader))
+        Poll::Ready(Some((chunks, reader)))
     }
 
-    /// What [`drain`](Self::drain) took has been sent to its end.
+    /// What [`poll_drain`](Self::poll_drain) took has been sent to its end.
     pub(crate) fn finished_at(&self, until: u64) {
         let mut held = self.held();
         held.start = until;
@@ -302,7 +327,7 @@ pub(crate) async fn grow(
             let mut read = ReadBuf::uninit(&mut block[..room]);
             std::task::ready!(std::pin::Pin::new(&mut reader).poll_read(cx, &mut read))?;
             buffer.extend_from_slice(read.filled());
-            std::task::Poll::Ready(io::Result::Ok(read.filled().len()))
+            Poll::Ready(io::Result::Ok(read.filled().len()))
         })
         .await?;
         if n == 0 {
@@ -395,3 +420,28 @@ const BLOCK: usize = 16 * 1024;
 
 /// Spare buffers of one body.
 const MOST_SPARE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_waits_for_the_reader_that_is_out() {
+        let stream = Stream::new(Box::new(&b"abcdef"[..]));
+        let mut body = Box::pin(std::future::poll_fn(|cx| stream.poll_drain(cx)));
+        let reader = stream.take_reader().unwrap();
+        let early = std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll(cx).is_ready()));
+        assert!(!early.await, "the reader is out");
+        let Grown { reader, bytes, .. } = grow(reader, 4, None).await.unwrap();
+        stream.add(reader, bytes);
+        assert!(stream.take_reader().is_none(), "the body comes first");
+        let (chunks, mut reader) = body.await.unwrap();
+        let mut rest = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut rest)
+            .await
+            .unwrap();
+        assert_eq!([&chunks.concat()[..], &rest].concat(), b"abcdef");
+        let again = std::future::poll_fn(|cx| stream.poll_drain(cx)).await;
+        assert!(again.is_none(), "there is nothing left to send");
+    }
+}
