@@ -29,6 +29,7 @@ pub(crate) fn error_code(body: &[u8]) -> Option<String> {
 }
 
 /// The text of the first element of this name.
+#[cfg(feature = "presigned")]
 pub(crate) fn element(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let text = between(text, &format!("<{name}>"), &format!("</{name}>"))?;

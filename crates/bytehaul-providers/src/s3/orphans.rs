@@ -1,0 +1,216 @@
+//! Multipart uploads that nobody has completed or aborted: they are billed and not seen. A machine that lists and aborts them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::SystemTime;
+
+use http::{HeaderMap, Method};
+use percent_encoding::percent_decode_str;
+
+use super::answers::{self, Verdict};
+use super::listing::xml_root;
+use super::location::Location;
+use super::sign::{self, PayloadHash};
+use crate::s3::{S3Config, S3Credentials};
+use crate::{
+    Answer, Exchange, Fault, Ids, ProtocolError, ProtocolErrorKind, SessionId, Step, rfc3339, xml,
+};
+
+/// Lists the open uploads of a bucket, page by page (ListMultipartUploads), and makes the requests that abort them.
+///
+/// Ask [`request`](Self::request) for a request, send it, and give its answer to [`answered`](Self::answered), until there is no
+/// further request.
+#[derive(Debug)]
+pub struct ListUploads {
+    location: Location,
+    ids: Ids,
+    state: State,
+    has_moved: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum State {
+    /// Behind this key and upload.
+    Next(String, String),
+    Done,
+}
+
+/// An upload that was begun and neither completed nor aborted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct OpenUpload {
+    /// The key of the object.
+    pub key: String,
+    /// Its id.
+    pub upload: SessionId,
+    /// When it was begun, if the server said so.
+    pub begun_at: Option<SystemTime>,
+}
+
+impl ListUploads {
+    /// All uploads of `s3://BUCKET`, or those whose key begins as in `s3://BUCKET/PREFIX`.
+    ///
+    /// # Errors
+    /// As [`S3::new`](super::S3::new), but any prefix will do.
+    pub fn new(name: &str, config: &S3Config) -> Result<Self, ProtocolError> {
+        Ok(Self {
+            location: Location::bucket(name, config)?,
+            ids: Ids::default(),
+            state: State::Next(String::new(), String::new()),
+            has_moved: false,
+        })
+    }
+
+    /// The request for the next page; `None`: that was all.
+    ///
+    /// # Errors
+    /// It cannot be signed.
+    pub fn request(
+        &mut self,
+        credentials: &S3Credentials,
+        now: SystemTime,
+    ) -> Result<Option<Exchange>, ProtocolError> {
+        let State::Next(key, upload) = &self.state else {
+            return Ok(None);
+        };
+        let mut query = vec![("uploads", ""), ("encoding-type", "url")];
+        let pairs = [
+            ("prefix", &self.location.key),
+            ("key-marker", key),
+            ("upload-id-marker", upload),
+        ];
+        let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+        query.extend(given.map(|(name, value)| (*name, value.as_str())));
+        let url = self.location.bucket_url(&query)?;
+        let exchange = Exchange::new(self.ids.fresh(), Step::Check, Method::GET, url);
+        let mut exchange = self.signed(exchange, credentials, now)?;
+        exchange.answer_limit = 8 << 20;
+        Ok(Some(exchange))
+    }
+
+    /// Takes a page, and gives the uploads on it.
+    ///
+    /// # Errors
+    /// What the answer means where it is no page.
+    pub fn answered(
+        &mut self,
+        answer: &Answer<'_>,
+        now: SystemTime,
+    ) -> Result<Vec<OpenUpload>, Fault> {
+        match answers::verdict(answer, now) {
+            Verdict::Taken => Ok(self.page(answer.body)?),
+            Verdict::Elsewhere(region, said) => match self.location.in_region(&region) {
+                Some(location) if !self.has_moved => {
+                    self.location = location;
+                    self.has_moved = true;
+                    Ok(Vec::new())
+                }
+                _ => Err(said.fault(&format!("the bucket is in {region}"))),
+            },
+            Verdict::Refused(said)
+            | Verdict::Gone(said)
+            | Verdict::Corrupt(said)
+            | Verdict::Passing(said)
+            | Verdict::Final(said) => Err(said.fault("list of uploads")),
+        }
+    }
+
+    /// The request that aborts an upload. It is done with a success, and with a 404: then there is no such upload any more.
+    ///
+    /// # Errors
+    /// It cannot be signed, or its key cannot be in a URL.
+    pub fn abort(
+        &mut self,
+        upload: &OpenUpload,
+        credentials: &S3Credentials,
+        now: SystemTime,
+    ) -> Result<Exchange, ProtocolError> {
+        let query = [("uploadId", upload.upload.as_str())];
+        let url = self.location.at(&upload.key, &query)?;
+        let exchange = Exchange::new(self.ids.fresh(), Step::Abort, Method::DELETE, url);
+        self.signed(exchange, credentials, now)
+    }
+
+    fn signed(
+        &self,
+        exchange: Exchange,
+        credentials: &S3Credentials,
+        now: SystemTime,
+    ) -> Result<Exchange, ProtocolError> {
+        let none = HeaderMap::new();
+        let request = sign::Request::new(&exchange.method, &exchange.url, &none);
+        let request = request.payload(PayloadHash::of(b""));
+        let headers = sign::sign(request, credentials, &self.location.region, now)?;
+        Ok(exchange.headers(headers))
+    }
+
+    fn page(&mut self, body: &[u8]) -> Result<Vec<OpenUpload>, ProtocolError> {
+        let mut found = Vec::new();
+        let mut one = OpenUpload::none();
+        let mut truncated = false;
+        let mut is_encoded = false;
+        let mut next = (String::new(), String::new());
+        let walked = xml::walk(body, |path, text| {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            match path[..] {
+                [ROOT, "IsTruncated"] => truncated = text == "true",
+                [ROOT, "EncodingType"] => is_encoded = text == "url",
+                [ROOT, "NextKeyMarker"] => text.clone_into(&mut next.0),
+                [ROOT, "NextUploadIdMarker"] => text.clone_into(&mut next.1),
+                [ROOT, "Upload", "Key"] => text.clone_into(&mut one.key),
+                [ROOT, "Upload", "UploadId"] => one.upload = SessionId::new(text),
+                [ROOT, "Upload", "Initiated"] => one.begun_at = rfc3339::parse(text),
+                [ROOT, "Upload"] => {
+                    let upload = std::mem::replace(&mut one, OpenUpload::none());
+                    if !upload.upload.as_str().is_empty() {
+                        found.push(upload);
+                    }
+                }
+                _ => (),
+            }
+        });
+        if walked.is_err() || xml_root(body).as_deref() != Some(ROOT) {
+            let what = "the list of uploads is no such XML";
+            return Err(ProtocolError::new(ProtocolErrorKind::Parse, what));
+        }
+        if is_encoded {
+            next.0 = decoded(&next.0);
+            for upload in &mut found {
+                upload.key = decoded(&upload.key);
+            }
+        }
+        // Each page has to bring the list on, or it would have no end.
+        let next = State::Next(next.0, next.1);
+        let goes_on =
+            truncated && next != self.state && next != State::Next(String::new(), String::new());
+        self.state = match goes_on {
+            true => next,
+            false => State::Done,
+        };
+        Ok(found)
+    }
+}
+
+impl OpenUpload {
+    fn none() -> Self {
+        Self {
+            key: String::new(),
+            upload: SessionId::new(""),
+            begun_at: None,
+        }
+    }
+}
+
+impl fmt::Display for OpenUpload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)
+    }
+}
+
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    let decoded: Cow<'_, str> = percent_decode_str(&text).decode_utf8_lossy();
+    decoded.into_owned()
+}
+
+const ROOT: &str = "ListMultipartUploadsResult";

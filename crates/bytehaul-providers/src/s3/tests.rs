@@ -1,0 +1,4 @@
+//! A store in memory that loses answers, parts and uploads; and exchanges as they were written down.
+
+mod laws;
+mod store;
