@@ -12,7 +12,6 @@ use crate::{ProtocolError, Secret};
 pub(super) struct Address {
     /// With the account in its path where the endpoint is no host of its own; without a slash at the end, query or fragment.
     endpoint: String,
-    account: Option<String>,
     container: String,
     blob: String,
     url: Url,
@@ -38,7 +37,7 @@ impl Address {
                     return Err(ProtocolError::parameter("account", reason));
                 }
             };
-            return Ok((Self::new(endpoint, account, container, blob)?, None));
+            return Ok((Self::new(endpoint, container, blob)?, None));
         }
         let url = parsed(text)?;
         let sas = match url.query() {
@@ -54,15 +53,10 @@ impl Address {
             // A blob of the container that needs no name.
             None => ("$root".to_owned(), decoded(path)),
         };
-        Ok((Self::new(endpoint, account, &container, &blob)?, sas))
+        Ok((Self::new(endpoint, &container, &blob)?, sas))
     }
 
-    fn new(
-        endpoint: Endpoint,
-        account: Option<&str>,
-        container: &str,
-        blob: &str,
-    ) -> Result<Self, ProtocolError> {
+    fn new(endpoint: Endpoint, container: &str, blob: &str) -> Result<Self, ProtocolError> {
         let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-$".contains(c);
         if container.is_empty() || container.len() > 63 || !container.chars().all(is_letter) {
             return Err(refuse(
@@ -83,7 +77,6 @@ impl Address {
         let url = Url::parse(&text).map_err(|error| refuse(&error.to_string()))?;
         Ok(Self {
             endpoint: root,
-            account: account.map(str::to_owned).or(endpoint.account),
             container: container.to_owned(),
             blob: blob.to_owned(),
             url,
@@ -108,8 +101,13 @@ impl Address {
         Url::parse(&text).expect("a blob in it has a URL")
     }
 
-    pub(super) fn account(&self) -> Option<&str> {
-        self.account.as_deref()
+    /// Another blob of the container.
+    pub(super) fn of(&self, blob: &str) -> Result<Self, ProtocolError> {
+        let endpoint = Endpoint {
+            origin: self.endpoint.clone(),
+            path: String::new(),
+        };
+        Self::new(endpoint, &self.container, blob)
     }
 
     pub(super) fn container(&self) -> &str {
@@ -132,7 +130,6 @@ struct Endpoint {
     origin: String,
     /// Empty, or with a slash in front and none at the end.
     path: String,
-    account: Option<String>,
 }
 
 impl Endpoint {
@@ -144,14 +141,9 @@ impl Endpoint {
             return Err(ProtocolError::parameter("endpoint", reason));
         }
         let path = url.path().trim_end_matches('/').to_owned();
-        let account = match path.strip_prefix('/') {
-            Some(account) if !account.contains('/') => Some(account.to_owned()),
-            _ => of_host(&url),
-        };
         Ok(Self {
             origin: url.origin().ascii_serialization(),
             path,
-            account,
         })
     }
 
@@ -166,21 +158,12 @@ impl Endpoint {
             Some(Host::Domain(name)) => name == "localhost" || name.parse::<IpAddr>().is_ok(),
             None => false,
         };
-        let first = url.path().split('/').nth(1).filter(|_| in_path);
+        let account = url.path().split('/').nth(1).filter(|_| in_path);
         Self {
             origin: url.origin().ascii_serialization(),
-            path: first.map_or_else(String::new, |first| format!("/{first}")),
-            account: first.map(str::to_owned).or_else(|| of_host(url)),
+            path: account.map_or_else(String::new, |account| format!("/{account}")),
         }
     }
-}
-
-/// The account that a host is of: the first label of `account.blob.core.windows.net` and the like.
-fn of_host(url: &Url) -> Option<String> {
-    let (account, rest) = url.host_str()?.split_once('.')?;
-    // A second one of it is named by `-secondary`, and has no key of its own.
-    let account = account.strip_suffix("-secondary").unwrap_or(account);
-    rest.starts_with("blob.").then(|| account.to_owned())
 }
 
 fn parsed(text: &str) -> Result<Url, ProtocolError> {
@@ -261,9 +244,8 @@ mod tests {
     fn check(text: &str, endpoint: Option<&str>, account: Option<&str>, expected: &str) {
         let shown = match Address::parse(text, endpoint, account) {
             Ok((address, sas)) => format!(
-                "{} {} {} {}{}",
+                "{} {} {}{}",
                 address.url(),
-                address.account().unwrap_or("-"),
                 address.container(),
                 address.blob(),
                 sas.map_or_else(String::new, |sas| format!(" ?{}", sas.expose()))
@@ -277,41 +259,36 @@ mod tests {
     fn blobs_by_name() {
         let acct = Some("acct");
         let host = "https://acct.blob.core.windows.net";
-        check(
-            "az://box/f",
-            None,
-            acct,
-            &format!("{host}/box/f acct box f"),
-        );
+        check("az://box/f", None, acct, &format!("{host}/box/f box f"));
         check(
             "az://box/a b+c//%20?x#y/ü",
             None,
             acct,
-            &format!("{host}/box/a%20b%2Bc//%2520%3Fx%23y/%C3%BC acct box a b+c//%20?x#y/ü"),
+            &format!("{host}/box/a%20b%2Bc//%2520%3Fx%23y/%C3%BC box a b+c//%20?x#y/ü"),
         );
         check(
             "az://$web/f",
             None,
             acct,
-            &format!("{host}/%24web/f acct $web f"),
+            &format!("{host}/%24web/f $web f"),
         );
         check(
             "az://box/f",
             Some(EMULATOR),
             None,
-            "http://127.0.0.1:10000/dev/box/f dev box f",
+            "http://127.0.0.1:10000/dev/box/f box f",
         );
         check(
             "az://box/f",
             Some("https://cdn.test"),
             acct,
-            "https://cdn.test/box/f acct box f",
+            "https://cdn.test/box/f box f",
         );
         check(
             "az://box/f",
             Some("https://a.blob.core.chinacloudapi.cn/"),
             None,
-            "https://a.blob.core.chinacloudapi.cn/box/f a box f",
+            "https://a.blob.core.chinacloudapi.cn/box/f box f",
         );
         for bad in [
             "az://box",
@@ -347,37 +324,37 @@ mod tests {
             "https://acct.blob.core.windows.net/box/a%20b%2Fc",
             None,
             None,
-            "https://acct.blob.core.windows.net/box/a%20b/c acct box a b/c",
+            "https://acct.blob.core.windows.net/box/a%20b/c box a b/c",
         );
         check(
             "https://acct.blob.core.windows.net/f",
             None,
             None,
-            "https://acct.blob.core.windows.net/%24root/f acct $root f",
+            "https://acct.blob.core.windows.net/%24root/f $root f",
         );
         check(
             "https://acct-secondary.blob.core.windows.net/box/f",
             None,
             None,
-            "https://acct-secondary.blob.core.windows.net/box/f acct box f",
+            "https://acct-secondary.blob.core.windows.net/box/f box f",
         );
         check(
             "http://127.0.0.1:10000/dev/box/a+b?sv=1&sig=a%2B",
             None,
             None,
-            "http://127.0.0.1:10000/dev/box/a%2Bb dev box a+b ?sv=1&sig=a%2B",
+            "http://127.0.0.1:10000/dev/box/a%2Bb box a+b ?sv=1&sig=a%2B",
         );
         check(
             "http://localhost:10000/dev/box/f",
             None,
             Some("other"),
-            "http://localhost:10000/dev/box/f other box f",
+            "http://localhost:10000/dev/box/f box f",
         );
         check(
             "https://files.test/box/f",
             None,
             Some("acct"),
-            "https://files.test/box/f acct box f",
+            "https://files.test/box/f box f",
         );
         check("https://files.test/box/f?snapshot=1", None, None, "refused");
         check("https://files.test/", None, None, "refused");

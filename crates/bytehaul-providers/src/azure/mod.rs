@@ -42,6 +42,7 @@ mod object;
 mod presign;
 mod requests;
 mod session;
+mod staged;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,7 @@ use crate::{
 pub use self::access::{AzureCredentials, SasToken};
 pub use self::config::{AzureConfig, BlockCheck};
 pub use self::download::AzureDownload;
+pub use self::staged::{ListStaged, Staged};
 pub use crate::blocks::{BlockIds, Existing, block_list};
 
 /// A blob to upload to or to download from.

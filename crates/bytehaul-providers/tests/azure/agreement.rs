@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytehaul_providers::azure::sign::{Sas, SharedKey, VERSION};
+use bytehaul_providers::azure::{Azure, AzureConfig, AzureCredentials};
 use bytehaul_providers::http::{HeaderMap, HeaderName, Method};
 use bytehaul_providers::{Algorithm, Digest, Url};
 use serde_json::{Value, json};
@@ -176,6 +177,34 @@ fn service_sas_is_that_of_the_sdk() {
     };
     for ((ours, theirs), question) in ours.iter().zip(&theirs).zip(&questions) {
         assert_eq!(sorted(ours), sorted(theirs), "{question}");
+    }
+}
+
+#[test]
+fn blobs_have_the_urls_that_the_sdk_gives_them() {
+    let mut dice = Dice(3);
+    let (mut questions, mut ours) = (Vec::new(), Vec::new());
+    for endpoint in [
+        "https://acct.blob.core.windows.net",
+        "http://127.0.0.1:10000/acct",
+    ] {
+        for _ in 0..REQUESTS / 6 {
+            let (container, blob) = (dice.word("abc0", 10), dice.blob());
+            let sas = AzureCredentials::sas("sig=s").unwrap();
+            let config = AzureConfig::new(sas).endpoint(endpoint);
+            let azure = Azure::new(&format!("az://{container}/{blob}"), config).unwrap();
+            assert_eq!((azure.container(), azure.blob()), (&*container, &*blob));
+            ours.push(azure.url().to_string());
+            questions.push(
+                json!({"ask": "url", "endpoint": endpoint, "container": container, "blob": blob}),
+            );
+        }
+    }
+    let Some(theirs) = sdk(&questions) else {
+        return;
+    };
+    for ((ours, theirs), question) in ours.iter().zip(&theirs).zip(&questions) {
+        assert_eq!(ours, theirs, "{question}");
     }
 }
 

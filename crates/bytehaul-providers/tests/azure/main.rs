@@ -2,4 +2,6 @@
 #![cfg(feature = "azure")]
 
 mod agreement;
+mod client;
 mod dice;
+mod live;
