@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytehaul_integrity::Digest;
-use bytehaul_providers::{Exchange, Lost, Payload, Segment, Step};
+use bytehaul_providers::{Answer, Exchange, Lost, Payload, Segment, Step};
 use bytehaul_ratelimit::Limiter;
 use bytehaul_schedule::{Class, Failure};
 use bytehaul_transport::headers::retry_after;
@@ -66,6 +66,15 @@ pub(crate) struct Received {
     pub(crate) sent: (u64, u32),
     /// With what it was asked.
     pub(crate) by: Option<Current>,
+}
+
+impl Received {
+    /// As a session takes it.
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        let (sent, crc) = self.sent;
+        let answer = Answer::new(self.status, &self.headers, &self.body, &self.url);
+        answer.sent(sent, (sent > 0).then_some(crc))
+    }
 }
 
 impl Courier {

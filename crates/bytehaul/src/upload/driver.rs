@@ -42,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) denied: usize,
     /// Bytes of a stream that may be held; `None`: nothing is read of it any more.
     pub(crate) hold: Option<u64>,
+    /// What the session is told of the source in place of how it is, where it is only discarded and the source is not read.
+    pub(crate) told: Option<Available>,
 }
 
 /// Whether the source has the checksum that was asked for. Whatever completes the object waits for it.
@@ -128,7 +130,7 @@ impl Driver {
             if self.requests() >= self.parallel {
                 return Ok(None);
             }
-            let available = self.courier.source.available();
+            let available = self.told.unwrap_or_else(|| self.courier.source.available());
             if available.ended && self.stats.total().is_none() {
                 self.stats.set_total(available.until);
                 self.ledger.form.total = Some(available.until);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::{Algorithm, Digest, Hasher};
 use bytehaul_providers::{Object, UploadProtocol};
 use bytehaul_schedule::RetryPolicy;
 use bytehaul_transport::SafeUrl;
@@ -176,10 +176,11 @@ fn target_identity(target: &str) -> String {
     let Ok(mut url) = Url::parse(target.trim()) else {
         return crate::session::shown(target);
     };
-    // Some protocols have a second name there, which the identity of a URL leaves out.
-    if let Some(fragment) = url.fragment().map(str::to_owned) {
+    // Some protocols have a second name there, which the identity of a URL leaves out. It is kept, so it is not kept as it is.
+    if let Some(fragment) = url.fragment() {
+        let digest = Hasher::digest(Algorithm::Sha256, fragment.as_bytes()).hex();
         url.set_fragment(None);
-        url.query_pairs_mut().append_pair("fragment", &fragment);
+        url.query_pairs_mut().append_pair("fragment", &digest[..16]);
     }
     SafeUrl::from(url).identity()
 }

@@ -1,5 +1,6 @@
 //! The life of one upload: opens the source, takes up what an earlier run left, drives the session, and reports.
 
+mod answers;
 mod body;
 pub(crate) mod checkpoint;
 mod courier;
@@ -12,9 +13,11 @@ mod outcome;
 mod progress;
 mod resume;
 mod retries;
+mod save;
 mod source;
 mod spec;
 mod stats;
+mod stop;
 mod uploader;
 
 use std::sync::Arc;
@@ -127,6 +130,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadContro
 
 /// Discards what a session has staged, and then its checkpoint.
 pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
+    driver.learn_of_begins().await;
     driver.session.abort();
     driver.parallel = 1;
     driver.hold = None;
@@ -164,9 +168,16 @@ async fn carry(job: Job, mut driver: Driver, mut stop: watch::Receiver<Stop>) ->
         Ok(End::Done(completed)) => (finish(&job, &mut driver, completed).await, None),
         Ok(End::Aborted) => (Err(UploadError::Cancelled), None),
         Err(UploadError::Cancelled) => {
-            let _ = driver.stop().await;
-            let rest = (job.on_cancel == OnCancel::Abort).then_some(driver);
-            (Err(UploadError::Cancelled), rest)
+            if job.on_cancel == OnCancel::Leave {
+                let _ = driver.stop().await;
+                return (Err(UploadError::Cancelled), None);
+            }
+            // What is being opened is waited for behind the end; all else is dropped at once.
+            match driver.is_beginning() {
+                true => driver.drop_others(),
+                false => drop(driver.stop().await),
+            }
+            (Err(UploadError::Cancelled), Some(driver))
         }
         Err(error) => match driver.stop().await {
             // A pause that could not save is no clean pause.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytehaul_integrity::crc32c_append;
-use bytehaul_providers::{Acknowledged, Left, PartReceipt, Saved, Stage};
+use bytehaul_providers::{Acknowledged, Available, Left, PartReceipt, Saved, Stage};
 use bytehaul_ratelimit::BytesPerSecond;
 use bytehaul_storage::source::Fingerprint;
 use bytes::Bytes;
@@ -284,6 +284,10 @@ fn to_abort(
     );
     driver.checksum = Checksum::None;
     driver.hold = None;
+    driver.told = Some(Available {
+        until: earlier.total.unwrap_or(0),
+        ended: earlier.total.is_some(),
+    });
     Ok(driver)
 }
 
@@ -339,6 +343,7 @@ fn driver(
         denied: 0,
         in_doubt: false,
         hold: Some(0),
+        told: None,
     }
 }
 
