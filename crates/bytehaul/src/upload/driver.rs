@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use bytehaul_integrity::{Digest, Hasher};
 use bytehaul_providers::{
-    Call, CallError, Completed, Exchange, ExchangeId, Lost, Next, ProtocolError, ProtocolErrorKind,
-    Returned, Step, UploadSession,
+    Available, Call, CallError, Completed, Exchange, ExchangeId, Lost, Next, ProtocolError,
+    ProtocolErrorKind, Returned, Step, UploadSession,
 };
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
