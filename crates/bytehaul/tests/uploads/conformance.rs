@@ -14,6 +14,10 @@ fn run<E: Endpoint + 'static>(endpoint: Option<E>, speech: Speech, case: impl As
     let Some(endpoint) = endpoint else {
         return;
     };
+    // `RUST_LOG=bytehaul=debug` shows what an upload says of itself.
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    let shown = tracing_subscriber::fmt().with_env_filter(filter);
+    let _ = shown.with_test_writer().try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

@@ -75,6 +75,8 @@ pub async fn cancelled_at_any_time(bed: &Bed) {
         tokio::time::sleep(Duration::from_millis(chance(seed + 77, 600))).await;
         trial.heals();
         run.running.cancel().await;
+        // What was sent before may still be on its way to the log.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         trial.counts();
         match run.ended().await {
             Ok(done) => drop(trial.is_complete(Ok(done))),
