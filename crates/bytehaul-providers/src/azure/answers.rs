@@ -108,7 +108,7 @@ impl fmt::Display for Said {
 /// What is shown of a text that should be a word.
 fn word(text: &str) -> String {
     let letters = text.chars().take(64);
-    letters.filter(|c| c.is_ascii_alphanumeric()).collect()
+    letters.filter(char::is_ascii_alphanumeric).collect()
 }
 
 /// How far the clocks are apart, if it is so far that signatures are not taken for it.

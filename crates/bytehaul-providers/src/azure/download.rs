@@ -89,3 +89,76 @@ fn range(wanted: &Wanted) -> Option<HeaderValue> {
     };
     HeaderValue::from_str(&text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::task::{Context, Poll, Waker};
+
+    use http::header::AUTHORIZATION;
+
+    use super::*;
+    use crate::CredentialSource;
+    use crate::azure::AzureConfig;
+
+    fn sas(name: u32) -> AzureCredentials {
+        AzureCredentials::sas(format!("se=2026-01-31T12:34:56Z&sig={name}")).unwrap()
+    }
+
+    fn download(credentials: impl Into<CredentialSource<AzureCredentials>>) -> AzureDownload {
+        let config = AzureConfig::new(credentials).endpoint("http://h/dev");
+        Azure::new("az://box/f", config).unwrap().download()
+    }
+
+    fn asked(by: &dyn DownloadProtocol) -> String {
+        match by.request(&Wanted::Span(3..7), UNIX_EPOCH) {
+            Ok(request) => request.url.into(),
+            Err(error) => format!("{:?}", error.kind()),
+        }
+    }
+
+    #[test]
+    fn the_range_is_signed_and_left_to_the_driver() {
+        let key = AzureCredentials::shared_key("dev", "c2VjcmV0").unwrap();
+        let by_key = download(key);
+        let signed = |wanted: &Wanted| {
+            let request = by_key.request(wanted, UNIX_EPOCH).unwrap();
+            assert!(!request.headers.contains_key(RANGE));
+            assert_eq!(request.url.as_str(), "http://h/dev/box/f");
+            request.headers[AUTHORIZATION].clone()
+        };
+        let whole = signed(&Wanted::Whole);
+        assert_ne!(whole, signed(&Wanted::From(0)));
+        assert_ne!(signed(&Wanted::Span(0..1)), signed(&Wanted::Span(0..2)));
+        assert_eq!(whole, signed(&Wanted::Whole));
+        assert_eq!(by_key.expires_at(), None);
+        assert!(by_key.refresh().is_none());
+    }
+
+    #[test]
+    fn credentials_are_asked_for_before_the_first_request_and_again() {
+        let count = Mutex::new(0);
+        let given = download(CredentialSource::provider(move || {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            std::future::ready(Ok(sas(*count)))
+        }));
+        let renewed = |by: &dyn DownloadProtocol| {
+            let mut running = by.refresh().unwrap();
+            match running
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+            {
+                Poll::Ready(given) => given.unwrap(),
+                Poll::Pending => panic!("it waits"),
+            }
+        };
+        assert_eq!(given.expires_at(), Some(UNIX_EPOCH));
+        assert_eq!(asked(&given), "Refresh");
+        let first = renewed(&given);
+        assert!(asked(&*first).ends_with("&sig=1"));
+        assert!(first.expires_at() > Some(UNIX_EPOCH));
+        assert!(asked(&*renewed(&*first)).ends_with("&sig=2"));
+        assert_eq!(first.target(), given.target());
+    }
+}

@@ -52,8 +52,9 @@ mod tests {
 
     #[test]
     fn lists() {
-        let check = |body: &str, expected: Option<(&[(&str, u64)], &[(&str, u64)])>| {
-            let some = |list: &[(&str, u64)]| -> Vec<_> {
+        type List<'a> = &'a [(&'a str, u64)];
+        let check = |body: &str, expected: Option<(List<'_>, List<'_>)>| {
+            let some = |list: List<'_>| -> Vec<_> {
                 list.iter()
                     .map(|(id, size)| ((*id).to_owned(), *size))
                     .collect()

@@ -98,7 +98,7 @@ fn shared_key_signs_as_the_sdk_does() {
         for name in FIELDS {
             if dice.roll(3) == 0 {
                 let value = dice.word("abAB019=/+*\",; .-", 30);
-                let value = format!("x{}x", value);
+                let value = format!("x{value}x");
                 fields.insert(HeaderName::from_static(name), value.parse().unwrap());
             }
         }
