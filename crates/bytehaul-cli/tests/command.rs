@@ -10,8 +10,10 @@ mod command {
     mod names;
     mod network;
     mod output;
+    mod put;
     mod resume;
     mod stop;
     mod stuck;
     pub(crate) mod support;
+    mod uploads;
 }

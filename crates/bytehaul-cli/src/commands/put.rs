@@ -27,6 +27,7 @@ pub(crate) async fn run(plan: PutPlan, mut output: Output, mut signals: Signals)
         name: &plan.name,
     };
     let is_presigned = plan.spec.protocol.endpoint().is_none();
+    let is_resumable = plan.spec.protocol.capabilities().resumable;
     output.upload_started(upload);
     let handle = uploader.upload(plan.spec);
     let result = ended(upload, &handle, plan.stop, &mut output, &mut signals).await;
@@ -44,6 +45,7 @@ pub(crate) async fn run(plan: PutPlan, mut output: Output, mut signals: Signals)
                     _ => Kept::Something,
                 },
                 stop: plan.stop,
+                is_resumable,
                 is_presigned,
             };
             let failure = Failure::upload(upload.url, error, of);

@@ -11,6 +11,8 @@ use crate::job::put::OnSignal;
 pub(crate) struct Circumstances {
     pub(crate) kept: Kept,
     pub(crate) stop: OnSignal,
+    /// Whether another run asks the server how far this one came.
+    pub(crate) is_resumable: bool,
     /// Whether every request is signed already, so that credentials are of no use.
     pub(crate) is_presigned: bool,
 }
@@ -45,6 +47,9 @@ fn hint(error: &UploadError, of: Circumstances) -> Option<&'static str> {
             Some("another upload of stdin to this URL is running; tell them apart with --name")
         }
         (LOCKED, _) => Some("wait for the other upload of this file to end"),
+        (INDETERMINATE, _) if of.is_resumable => {
+            Some("run the same command again, which asks the server what it has")
+        }
         (INDETERMINATE, _) => {
             Some("look whether the object is there; if it is not, run the same command again")
         }

@@ -110,7 +110,7 @@ fn summary(upload: Upload<'_>, outcome: &UploadOutcome) -> String {
     let place = place.filter(|place| place.contains("://"));
     let place = place.as_deref().unwrap_or(url);
     if is_old(outcome) {
-        return format!("{name}: complete since an earlier run, nothing was sent ({place})");
+        return format!("{name}: the server has it already, nothing was sent ({place})");
     }
     let mut text = format!(
         "{name}: {} in {} ({}/s",

@@ -57,16 +57,6 @@ fn a_certificate_file_without_certificates_is_a_wrong_argument() {
 }
 
 #[test]
-fn uploads_are_refused_by_name() {
-    let mut command = super::support::bytehaul();
-    command.args(["put", "file", "http://127.0.0.1:1/"]);
-    let finished = bytehaul_testkit::process::Process::new(command)
-        .run()
-        .unwrap();
-    super::support::check_failure(&finished, 2, &["put", "not supported"]);
-}
-
-#[test]
 fn a_server_that_is_down() {
     let port = Server::spawn_thread().port();
     let scene = Scene::new();

@@ -89,7 +89,7 @@ fn one_target_is_for_one_command() {
     scene.fails(
         &[&scene.url()],
         6,
-        &["f.bin", "another download", "hint: wait"],
+        &["f.bin", "another transfer", "hint: wait"],
     );
     assert!(first.wait().unwrap().success());
     scene.holds("f.bin", &Object::random(1, 4 * MIB));

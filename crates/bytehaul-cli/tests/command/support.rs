@@ -100,7 +100,9 @@ pub(crate) fn bytehaul() -> Command {
     for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
-    command.env_remove("BYTEHAUL_BEARER").env_remove("NETRC");
+    for name in ["BYTEHAUL_BEARER", "NETRC", "BYTEHAUL_STATE_DIR"] {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -274,7 +274,9 @@ impl Session {
 
 impl UploadSession for Session {
     fn next(&mut self, available: Available, now: SystemTime) -> Result<Next, ProtocolError> {
-        if available.ended && available.until != self.plan.total {
+        // To discard what was staged, no source is needed.
+        let reads = matches!(self.state, State::Sending);
+        if reads && available.ended && available.until != self.plan.total {
             let what = format!(
                 "the source has {} bytes and the plan {}",
                 available.until, self.plan.total

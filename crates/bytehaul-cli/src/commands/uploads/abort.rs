@@ -208,13 +208,17 @@ async fn discard(
             "give its plan with --plan, or use --forget to leave it at the server",
         ));
     };
-    let spec = ledger.spec_to_abort(record, protocol).map_err(failed)?;
-    if with.plan.is_some() && record.identity.as_deref() != Some(&spec.identity()) {
-        return Err(Stop::Unknown(
-            format!("{}: the plan is that of another upload", checkpoint.target),
-            "give the plan that it was begun with, or a newer one of the same upload",
-        ));
-    }
+    let is_planned = protocol.endpoint().is_none();
+    let spec = match ledger.spec_to_abort(record, protocol) {
+        Ok(spec) if !is_planned || record.identity.as_deref() == Some(&spec.identity()) => spec,
+        Err(error) if !is_planned => return Err(failed(error)),
+        Ok(_) | Err(_) => {
+            return Err(Stop::Unknown(
+                format!("{}: the plan is that of another upload", checkpoint.target),
+                "give the plan that it was begun with, or a newer one of the same upload",
+            ));
+        }
+    };
     uploader.abort(access(spec, with)).await.map_err(failed)
 }
 
@@ -259,6 +263,7 @@ fn tell(chosen: &Chosen, ended: Result<(), Stop>, say: Say) -> Exit {
             let of = Circumstances {
                 kept: Kept::Nothing,
                 stop: OnSignal::Pause,
+                is_resumable: true,
                 is_presigned: false,
             };
             Failure::upload(&subject, &error, of)

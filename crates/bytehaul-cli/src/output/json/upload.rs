@@ -140,9 +140,11 @@ fn completed_detail(outcome: &UploadOutcome) -> Detail<'_> {
     }
 }
 
-/// Whether an earlier run has completed it, so that nothing was sent.
+/// Whether the server had it already, be it by an earlier run, so that no byte of it was sent.
 pub(crate) fn is_old(outcome: &UploadOutcome) -> bool {
+    // Without any request it was known here. What an earlier run has sent part by part is not old before the end of this one.
     outcome.connections == 0
+        || (outcome.bytes > 0 && outcome.sent == 0 && outcome.resumed_from == 0)
 }
 
 /// A location as it may be shown. What is no URL may be the server's own name for the object.
