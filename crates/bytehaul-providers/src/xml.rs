@@ -4,11 +4,22 @@ use quick_xml::Reader;
 use quick_xml::events::Event;
 
 /// Calls `visit` at the end of each element, so of the inner ones first, with the local names from the root to it and its
-/// own text, trimmed. Entities beyond the five of XML and characters by number are left out; declared ones are never expanded.
+/// own text, without white space around it. Entities beyond the five of XML and characters by number are left out; declared ones are never expanded.
 ///
 /// # Errors
 /// It is not well-formed, ends too early, or is nested too deeply; what was visited by then counts for nothing.
 pub(crate) fn walk(body: &[u8], mut visit: impl FnMut(&[String], &str)) -> Result<(), Malformed> {
+    walk_exactly(body, |path, text| visit(path, text.trim()))
+}
+
+/// The same with all white space, for names that may begin or end with it.
+///
+/// # Errors
+/// As [`walk`].
+pub(crate) fn walk_exactly(
+    body: &[u8],
+    mut visit: impl FnMut(&[String], &str),
+) -> Result<(), Malformed> {
     let text = std::str::from_utf8(body).map_err(|_| Malformed)?;
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     reader.config_mut().expand_empty_elements = true;
@@ -26,7 +37,7 @@ pub(crate) fn walk(body: &[u8], mut visit: impl FnMut(&[String], &str)) -> Resul
                 path.push(start.local_name().as_ref().to_owned());
             }
             Event::End(_) => {
-                visit(&path, text.trim());
+                visit(&path, &text);
                 text.clear();
                 path.pop();
             }

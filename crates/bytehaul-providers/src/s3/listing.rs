@@ -112,6 +112,18 @@ pub(super) fn xml_root(body: &[u8]) -> Option<String> {
     root
 }
 
+/// The text of an element right below the outermost one, whose name differs between stores; the first one, if it is not empty.
+pub(super) fn below_root(body: &[u8], name: &str) -> Option<String> {
+    let mut found = None;
+    xml::walk(body, |path, text| {
+        if matches!(path, [_, last] if last == name) && !text.is_empty() && found.is_none() {
+            found = Some(text.to_owned());
+        }
+    })
+    .ok()?;
+    found
+}
+
 /// Part numbers go up to this.
 pub(super) const MOST: u32 = 10_000;
 

@@ -26,6 +26,8 @@ pub struct ListUploads {
     ids: Ids,
     state: State,
     has_moved: bool,
+    /// Whether keys are to come percent-encoded, because some of them cannot be in XML.
+    is_encoded: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,6 +60,7 @@ impl ListUploads {
             ids: Ids::default(),
             state: State::Next(String::new(), String::new()),
             has_moved: false,
+            is_encoded: false,
         })
     }
 
@@ -73,7 +76,10 @@ impl ListUploads {
         let State::Next(key, upload) = &self.state else {
             return Ok(None);
         };
-        let mut query = vec![("uploads", ""), ("encoding-type", "url")];
+        let mut query = vec![("uploads", "")];
+        if self.is_encoded {
+            query.push(("encoding-type", "url"));
+        }
         let pairs = [
             ("prefix", &self.location.key),
             ("key-marker", key),
@@ -150,15 +156,15 @@ impl ListUploads {
         let mut truncated = false;
         let mut is_encoded = false;
         let mut next = (String::new(), String::new());
-        let walked = xml::walk(body, |path, text| {
+        let walked = xml::walk_exactly(body, |path, text| {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             match path[..] {
-                [ROOT, "IsTruncated"] => truncated = text == "true",
-                [ROOT, "EncodingType"] => is_encoded = text == "url",
+                [ROOT, "IsTruncated"] => truncated = text.trim() == "true",
+                [ROOT, "EncodingType"] => is_encoded = text.trim() == "url",
                 [ROOT, "NextKeyMarker"] => text.clone_into(&mut next.0),
                 [ROOT, "NextUploadIdMarker"] => text.clone_into(&mut next.1),
                 [ROOT, "Upload", "Key"] => text.clone_into(&mut one.key),
-                [ROOT, "Upload", "UploadId"] => one.upload = SessionId::new(text),
+                [ROOT, "Upload", "UploadId"] => one.upload = SessionId::new(text.trim()),
                 [ROOT, "Upload", "Initiated"] => one.begun_at = rfc3339::parse(text),
                 [ROOT, "Upload"] => {
                     let upload = std::mem::replace(&mut one, OpenUpload::none());
@@ -169,6 +175,10 @@ impl ListUploads {
                 _ => (),
             }
         });
+        if walked.is_err() && !self.is_encoded {
+            self.is_encoded = true;
+            return Ok(Vec::new());
+        }
         if walked.is_err() || xml_root(body).as_deref() != Some(ROOT) {
             let what = "the list of uploads is no such XML";
             return Err(ProtocolError::new(ProtocolErrorKind::Parse, what));

@@ -5,12 +5,11 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method};
 use url::Url;
 
+use super::listing::below_root;
 use super::sign;
 use super::wire::Signer;
 use crate::s3::{S3, S3Credentials};
-use crate::{
-    Answer, Exchange, ExchangeId, Object, ProtocolError, ProtocolErrorKind, SessionId, xml,
-};
+use crate::{Answer, Exchange, ExchangeId, Object, ProtocolError, ProtocolErrorKind, SessionId};
 
 /// What is signed into a URL.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,7 +110,7 @@ impl S3 {
                 what,
             ));
         }
-        let upload = xml::at(answer.body, &["InitiateMultipartUploadResult", "UploadId"]);
+        let upload = below_root(answer.body, "UploadId");
         upload.map(SessionId::new).ok_or_else(|| {
             let what = "the answer to the creation has no upload id";
             ProtocolError::new(ProtocolErrorKind::Parse, what)

@@ -1,4 +1,5 @@
 //! A store in memory that loses answers, parts and uploads; and exchanges as they were written down.
 
 mod laws;
+mod rules;
 mod store;

@@ -1,5 +1,8 @@
-//! The signer of S3 beside Amazon's own, request by request and byte by byte.
+//! S3 beside Amazon's own SDK: the signer request by request and byte by byte, and both of them at real servers.
 #![cfg(feature = "s3")]
+
+mod client;
+mod live;
 
 use std::io::Write as _;
 use std::process::Stdio;

@@ -9,10 +9,10 @@ use http::StatusCode;
 use super::{Listing, Looking, MOST_RESTARTS, Session, State, What};
 use crate::s3::answers::{self, Said, Verdict};
 use crate::s3::digests::Digests;
-use crate::s3::listing::{PartList, xml_root};
+use crate::s3::listing::{PartList, below_root, xml_root};
 use crate::{
     Algorithm, Answer, Completed, Digest, ExchangeId, Fault, PartReceipt, PartState, ProtocolError,
-    ProtocolErrorKind, xml,
+    ProtocolErrorKind,
 };
 
 impl Session {
@@ -69,8 +69,7 @@ impl Session {
     fn taken(&mut self, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
         match what {
             What::Begin => {
-                let path = ["InitiateMultipartUploadResult", "UploadId"];
-                let Some(upload) = xml::at(answer.body, &path) else {
+                let Some(upload) = below_root(answer.body, "UploadId") else {
                     let what = "the answer to the creation has no upload id";
                     return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
                 };
@@ -162,13 +161,14 @@ impl Session {
 
     fn completed(&mut self, answer: &Answer<'_>) -> Result<(), Fault> {
         let body = answer.body;
-        let is_result = || xml_root(body).as_deref() == Some("CompleteMultipartUploadResult");
+        let is_result =
+            || xml_root(body).is_some_and(|root| root.starts_with("CompleteMultipartUpload"));
         if !body.iter().all(u8::is_ascii_whitespace) && !is_result() {
             return Err(Fault::Again(
                 "the completion was answered with something else".into(),
             ));
         }
-        let of = |name: &str| xml::at(body, &["CompleteMultipartUploadResult", name]);
+        let of = |name: &str| below_root(body, name);
         let mut verified = None;
         let named = self
             .wire
