@@ -40,7 +40,6 @@ impl Session {
             digests: Digests::new(setup.config.check),
             flights: HashMap::new(),
             state: State::Sending,
-            trusts_names: false,
             maybe_made: false,
             rounds: 0,
             md5: Md5::Unknown,
@@ -93,7 +92,6 @@ impl Session {
         if let Some(session) = saved.session.filter(|_| unchanged) {
             self.name = session.as_str().to_owned();
             self.block_ids = BlockIds::of_session(&self.name);
-            self.trusts_names = true;
         }
         // The run that has sent the last part may have sent the list too.
         self.maybe_made = saved.stage == Stage::Committing || self.missing == 0 || self.is_whole;

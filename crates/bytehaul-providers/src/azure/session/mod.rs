@@ -39,8 +39,6 @@ pub(super) struct Session {
     digests: Digests,
     flights: HashMap<ExchangeId, Flight>,
     state: State,
-    /// Whether blocks that no receipt tells of, but that have its names, are of the bytes of the source.
-    trusts_names: bool,
     /// Whether the blob may have been made without a word that reached us.
     maybe_made: bool,
     /// How many times the service has turned out to lack what it had taken.

@@ -112,12 +112,11 @@ impl Session {
         self.setup.config.existing == Existing::Refuse && !blocks.committed.is_empty()
     }
 
-    /// The name of a part's block; `None`: what goes by the name may be of other bytes.
+    /// The name of a part's block. What goes by it is of this source, as the names of another one are others.
     fn expected(&self, index: usize) -> Option<String> {
         match &self.parts.get(index)?.state {
             PartState::Done(receipt) => receipt.tag.clone(),
-            PartState::Missing if self.trusts_names => Some(self.block_id(index)),
-            PartState::Missing | PartState::InFlight(_) => None,
+            PartState::Missing | PartState::InFlight(_) => Some(self.block_id(index)),
         }
     }
 
