@@ -98,6 +98,8 @@ impl Session {
             State::Join | State::Joining(_) | State::Verify(_) | State::Verifying(..) => {
                 Stage::Committing
             }
+            // Until the server has said more, the parts may have been joined already.
+            _ if begun && self.joined_maybe => Stage::Committing,
             _ if begun => Stage::Sending,
             _ => Stage::Beginning,
         };
