@@ -33,7 +33,7 @@ impl Driver {
         if !ledger.is_dirty || !is_due || ledger.saving.is_some() {
             return;
         }
-        ledger.begin_save(self.session.saved());
+        ledger.begin_save(self.session.saved(), self.session.acknowledged().bytes);
     }
 
     /// Writes the checkpoint and waits for it. The first one has to succeed: without it a session could be forgotten.
@@ -44,7 +44,8 @@ impl Driver {
             let _ = saving.await;
             self.ledger.saving = None;
         }
-        self.ledger.begin_save(self.session.saved());
+        self.ledger
+            .begin_save(self.session.saved(), self.session.acknowledged().bytes);
         let Some(saving) = &mut self.ledger.saving else {
             return Ok(());
         };
@@ -67,7 +68,8 @@ impl Driver {
 }
 
 impl Ledger {
-    fn begin_save(&mut self, session: bytehaul_providers::Saved) {
+    /// Bytes without a receipt are the server's to tell of again, to whoever has the name of the session.
+    fn begin_save(&mut self, session: bytehaul_providers::Saved, acknowledged: u64) {
         self.is_dirty = false;
         self.last = Some(Instant::now());
         self.stage = Some(session.stage);
@@ -81,7 +83,7 @@ impl Ledger {
         let keeper = Arc::clone(&self.keeper);
         self.saving = Some(tokio::spawn(async move {
             let saved = keeper.save(&checkpoint).await;
-            (checkpoint.acknowledged(), saved)
+            (acknowledged, saved)
         }));
     }
 
