@@ -137,3 +137,79 @@ impl DownloadProtocol for S3Download {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::CredentialSource;
+
+    fn now() -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    }
+
+    /// Names and values of the fields but the signature, and the query.
+    fn asked(download: &S3Download, wanted: &Wanted) -> String {
+        let request = download.request(wanted, now()).unwrap();
+        let shown = request.headers.iter().filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "authorization" | "x-amz-date" | "x-amz-content-sha256"
+            )
+        });
+        let shown: Vec<_> = shown
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        format!(
+            "{:?} {}",
+            request.url.query().unwrap_or_default(),
+            shown.join(" ")
+        )
+    }
+
+    #[test]
+    fn requests_are_signed_one_by_one() {
+        let config = S3Config::new(S3Credentials::new("AK", "s3cret").session_token("T"));
+        let plain = S3Download::new("s3://b/k", config.clone()).unwrap();
+        assert_eq!(
+            asked(&plain, &Wanted::Span(0..9)),
+            "\"\" x-amz-security-token=T"
+        );
+        let whole = "\"\" x-amz-checksum-mode=ENABLED x-amz-security-token=T";
+        assert_eq!(asked(&plain, &Wanted::Whole), whole);
+        let pinned = plain.version("v 1").if_match("\"e\"").unwrap();
+        let expected = "\"versionId=v%201\" if-match=\"e\" x-amz-security-token=T";
+        assert_eq!(asked(&pinned, &Wanted::From(3)), expected);
+        assert_eq!(pinned.target(), "s3://b/k?versionId=v 1");
+        assert_eq!(
+            (pinned.expires_at(), pinned.refresh().is_none()),
+            (None, true)
+        );
+        let range = |headers: &HeaderMap| headers.contains_key(http::header::RANGE);
+        assert!(!range(
+            &pinned.request(&Wanted::From(3), now()).unwrap().headers
+        ));
+    }
+
+    #[test]
+    fn a_provider_is_asked_before_the_first_request() {
+        let keys = S3Credentials::new("AK", "s3cret").expires_at(now());
+        let provider = CredentialSource::provider(move || std::future::ready(Ok(keys.clone())));
+        let download = S3Download::new("s3://b/k", S3Config::new(provider)).unwrap();
+        assert_eq!(download.expires_at(), Some(UNIX_EPOCH));
+        let error = download.request(&Wanted::Whole, now()).unwrap_err();
+        assert_eq!(error.kind(), ProtocolErrorKind::Refresh);
+        let mut asking = download.refresh().unwrap();
+        let Poll::Ready(Ok(newer)) = asking
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        else {
+            panic!("it has nothing to wait for")
+        };
+        assert_eq!(newer.expires_at(), Some(now()));
+        assert_eq!(newer.target(), download.target());
+        assert!(newer.request(&Wanted::Whole, now()).is_ok());
+    }
+}

@@ -224,3 +224,126 @@ fn decoded(text: &str) -> String {
 }
 
 const ROOT: &str = "ListMultipartUploadsResult";
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+
+    fn keys() -> S3Credentials {
+        S3Credentials::new("AK", "s3cret")
+    }
+
+    /// Answers each request, named by its host and query, and gives the keys and ids that were found.
+    #[track_caller]
+    fn check(name: &str, exchanges: &[(&str, u16, &str)], expected: &[&str]) {
+        let mut list = ListUploads::new(name, &S3Config::new(keys())).unwrap();
+        let mut found = Vec::new();
+        for (asked, status, body) in exchanges {
+            let exchange = list.request(&keys(), UNIX_EPOCH).unwrap();
+            let exchange = exchange.unwrap_or_else(|| panic!("no request for {asked}"));
+            let host = exchange.url.host_str().unwrap();
+            let region = host.split('.').nth(2).unwrap();
+            assert_eq!(
+                format!("{region} {}", exchange.url.query().unwrap()),
+                *asked
+            );
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            let headers = HeaderMap::new();
+            let status = StatusCode::from_u16(*status).unwrap();
+            let answer = Answer::new(status, &headers, &body, &exchange.url);
+            found.extend(list.answered(&answer, UNIX_EPOCH).unwrap());
+        }
+        assert!(list.request(&keys(), UNIX_EPOCH).unwrap().is_none());
+        let shown: Vec<_> = found
+            .iter()
+            .map(|one| format!("{}|{}", one.key, one.upload.as_str()))
+            .collect();
+        assert_eq!(shown, expected);
+    }
+
+    fn page(uploads: &[(&str, &str)], more: &str) -> String {
+        let uploads: String = uploads
+            .iter()
+            .map(|(key, id)| format!("<Upload><Key>{key}</Key><UploadId>{id}</UploadId></Upload>"))
+            .collect();
+        format!("<{ROOT}>{uploads}{more}</{ROOT}>")
+    }
+
+    #[test]
+    fn pages_follow_each_other() {
+        let more = "<IsTruncated>true</IsTruncated><NextKeyMarker>a b</NextKeyMarker>\
+                    <NextUploadIdMarker>2</NextUploadIdMarker>";
+        let first = page(&[("a", "1"), (" a b ", "2")], more);
+        let behind = "us-east-1 uploads=&prefix=p%2F&key-marker=a%20b&upload-id-marker=2";
+        check(
+            "s3://b/p/",
+            &[
+                ("us-east-1 uploads=&prefix=p%2F", 200, &first),
+                (behind, 200, &page(&[("c", "3")], "")),
+            ],
+            &["a|1", " a b |2", "c|3"],
+        );
+        // A list that does not go on has no end: it is left.
+        check(
+            "s3://b/p/",
+            &[
+                ("us-east-1 uploads=&prefix=p%2F", 200, &first),
+                (behind, 200, &first),
+            ],
+            &["a|1", " a b |2", "a|1", " a b |2"],
+        );
+    }
+
+    #[test]
+    fn keys_that_xml_cannot_hold_come_encoded() {
+        let encoded = page(&[("a%01+b%2B", "1")], "<EncodingType>url</EncodingType>");
+        check(
+            "s3://b",
+            &[
+                (
+                    "us-east-1 uploads=",
+                    200,
+                    "<ListMultipartUploadsResult><Upload><Key>&#1;<",
+                ),
+                ("us-east-1 uploads=&encoding-type=url", 200, &encoded),
+            ],
+            &["a\u{1} b+|1"],
+        );
+    }
+
+    #[test]
+    fn the_bucket_is_elsewhere() {
+        let moved = "<Error><Code>PermanentRedirect</Code><Region>eu-west-1</Region></Error>";
+        check(
+            "s3://b",
+            &[
+                ("us-east-1 uploads=", 301, moved),
+                ("eu-west-1 uploads=", 200, &page(&[], "")),
+            ],
+            &[],
+        );
+    }
+
+    #[test]
+    fn aborts_are_signed() {
+        let mut list = ListUploads::new("s3://b", &S3Config::new(keys())).unwrap();
+        let upload = OpenUpload {
+            key: "a b/ü".into(),
+            upload: SessionId::new("i&d"),
+            begun_at: None,
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let exchange = list.abort(&upload, &keys(), now).unwrap();
+        assert_eq!(
+            (&exchange.method, exchange.url.path()),
+            (&Method::DELETE, "/a%20b/%C3%BC")
+        );
+        assert_eq!(exchange.url.query(), Some("uploadId=i%26d"));
+        assert!(exchange.headers.contains_key("authorization"));
+    }
+}

@@ -161,7 +161,7 @@ impl<'a> Upload<'a> {
             match segment {
                 Segment::Bytes(bytes) => body.extend_from_slice(bytes),
                 Segment::Source(range) => {
-                    body.extend_from_slice(&self.source[range.start as usize..range.end as usize])
+                    body.extend_from_slice(&self.source[range.start as usize..range.end as usize]);
                 }
                 other => panic!("{other:?}"),
             }

@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytehaul_providers::Url;
 use bytehaul_providers::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use bytehaul_providers::s3::S3Credentials;
 use bytehaul_providers::s3::sign::{PayloadHash, Request, presign, sign};
+use bytehaul_providers::s3::{Operation, S3, S3Config, S3Credentials};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -77,7 +77,7 @@ fn asked() -> impl Strategy<Value = Asked> {
     let endpoint = prop_oneof![
         Just("https://bucket.s3.eu-west-1.amazonaws.com".to_owned()),
         Just("https://s3.eu-west-1.amazonaws.com/bucket".to_owned()),
-        Just("http://127.0.0.1:9000/bucket".to_owned()),
+        Just(OWN.to_owned()),
         Just("http://minio.test:80/bucket".to_owned()),
         Just("https://minio.test:8443".to_owned()),
     ];
@@ -179,6 +179,8 @@ impl Asked {
     }
 }
 
+const OWN: &str = "http://127.0.0.1:9000/bucket";
+
 /// Four thousand requests, each signed in its fields and in its URL.
 #[test]
 fn signs_like_botocore() {
@@ -219,6 +221,18 @@ fn signs_like_botocore() {
             theirs[field] = Url::parse(text).unwrap().as_str().into();
         }
         assert_eq!(asked.signed(&url), theirs, "{asked:?}");
+        // And the name of the object becomes the same path.
+        if asked.endpoint == OWN && !asked.key.is_empty() {
+            let config = S3Config::new(S3Credentials::new("AK", "s"));
+            let config = config.endpoint("http://127.0.0.1:9000".parse().unwrap());
+            let object = S3::new(&format!("s3://bucket/{}", asked.key), config).unwrap();
+            let keys = S3Credentials::new("AK", "s");
+            let life = Duration::from_secs(1);
+            let ours = object
+                .presign(&Operation::Get, &keys, UNIX_EPOCH, life)
+                .unwrap();
+            assert_eq!(ours.path(), Url::parse(&url).unwrap().path());
+        }
     }
     println!("{} requests, each signed twice", all.len());
 }
