@@ -13,7 +13,7 @@ pub(crate) fn basic(at: SystemTime) -> String {
 }
 
 /// What `httpdate` can write without a panic: no year after 9999.
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
 pub(crate) fn within_reason(at: SystemTime) -> SystemTime {
     at.clamp(UNIX_EPOCH, UNIX_EPOCH + Duration::from_secs(LAST))
 }

@@ -16,7 +16,7 @@ mod download;
 mod error;
 mod exchange;
 mod parts;
-#[cfg(all(test, any(feature = "form", feature = "oss", feature = "put")))]
+#[cfg(all(test, any(feature = "form", feature = "put")))]
 mod played;
 #[cfg(any(feature = "azure", feature = "oss", feature = "presigned", feature = "s3"))]
 mod rfc3339;
@@ -31,6 +31,8 @@ mod xml;
 pub mod azure;
 #[cfg(feature = "form")]
 pub mod form;
+#[cfg(feature = "oss")]
+pub mod oss;
 #[cfg(feature = "presigned")]
 pub mod presigned;
 #[cfg(feature = "put")]
