@@ -1,6 +1,8 @@
 //! The arguments as they are typed: their names, forms, defaults and help texts.
 
 mod put;
+#[cfg(feature = "queue")]
+mod queue;
 #[cfg(test)]
 mod tests;
 mod uploads;
@@ -8,8 +10,11 @@ mod uploads;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use crate::args::put::{ContentDigest, Protocol, PutArgs, TusChecksum};
+#[cfg(feature = "queue")]
+pub(crate) use crate::args::queue::{AddArgs, AddCommand, QueueCommand, RunArgs, TasksArgs};
 pub(crate) use crate::args::uploads::{AbortArgs, ListArgs, UploadsCommand};
 use crate::values::{Connections, PositiveSize, PositiveSpan, Rate, Size, Span};
 
@@ -41,13 +46,17 @@ pub(crate) enum Command {
     /// List or discard uploads that were begun
     #[command(subcommand)]
     Uploads(UploadsCommand),
+    /// Remember transfers, and run them later
+    #[cfg(feature = "queue")]
+    #[command(subcommand)]
+    Queue(QueueCommand),
     /// Show a download that is killed half-way and resumed; needs no network
     #[cfg(feature = "demo")]
     Demo(DemoArgs),
 }
 
 /// What `get` takes.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize, Deserialize)]
 pub(crate) struct GetArgs {
     /// What to download
     #[arg(value_name = "URL")]
@@ -118,9 +127,11 @@ pub(crate) struct GetArgs {
     pub(crate) transfer: TransferArgs,
 
     #[command(flatten)]
+    #[serde(skip)]
     pub(crate) network: NetworkArgs,
 
     #[command(flatten)]
+    #[serde(skip)]
     pub(crate) display: DisplayArgs,
 }
 
@@ -134,7 +145,7 @@ pub(crate) struct DemoArgs {
 }
 
 /// Checksum, rate and retries: the same for both directions.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize, Deserialize)]
 pub(crate) struct TransferArgs {
     /// What the file must hash to: sha-256, sha-512, sha-1, md5, crc32c, crc64nvme, crc64 or blake3; hex or base64
     #[arg(long, value_name = "ALGO=VALUE")]
@@ -158,7 +169,7 @@ pub(crate) struct TransferArgs {
 }
 
 /// How servers are reached.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, PartialEq, Eq, Debug)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// Time for one attempt to connect
@@ -244,7 +255,7 @@ pub(crate) struct NetworkArgs {
 }
 
 /// What is shown.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Copy, PartialEq, Eq, Debug)]
 #[command(next_help_heading = "Output")]
 pub(crate) struct DisplayArgs {
     /// JSON lines on stdout, one event a line
@@ -260,7 +271,31 @@ pub(crate) struct DisplayArgs {
     pub(crate) verbose: u8,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+/// A parser of one group of options, for its defaults.
+#[derive(Parser)]
+struct Only<T: Args> {
+    #[command(flatten)]
+    group: T,
+}
+
+fn defaults<T: Args>() -> T {
+    let only = Only::try_parse_from(["bytehaul"]);
+    only.expect("no option of the group is required").group
+}
+
+impl Default for NetworkArgs {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+impl Default for DisplayArgs {
+    fn default() -> Self {
+        defaults()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Allocation {
     /// The file grows as data arrives
     None,

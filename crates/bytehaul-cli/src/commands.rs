@@ -4,6 +4,8 @@
 pub(crate) mod demo;
 pub(crate) mod get;
 pub(crate) mod put;
+#[cfg(feature = "queue")]
+pub(crate) mod queue;
 mod stream;
 pub(crate) mod uploads;
 

@@ -81,7 +81,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     one_line(&text)
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain
         .collect::<String>()
@@ -118,7 +118,7 @@ fn hint(error: &DownloadError, kept: Kept) -> Option<&'static str> {
     }
 }
 
-fn kind_word(kind: ErrorKind) -> &'static str {
+pub(crate) fn kind_word(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Parameter => "parameter",
         ErrorKind::Network => "network",

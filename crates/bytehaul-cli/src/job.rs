@@ -2,6 +2,8 @@
 
 pub(crate) mod protocol;
 pub(crate) mod put;
+#[cfg(feature = "queue")]
+pub(crate) mod queue;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

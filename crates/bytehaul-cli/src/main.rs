@@ -24,6 +24,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{AbortArgs, Cli, Command, DisplayArgs, GetArgs, PutArgs, UploadsCommand};
+#[cfg(feature = "queue")]
+use crate::args::{QueueCommand, RunArgs};
 use crate::exit::Exit;
 use crate::output::{Output, to_stderr};
 use crate::signals::Signals;
@@ -39,6 +41,10 @@ fn run() -> Exit {
         Ok(Command::Put(args)) => put(*args),
         Ok(Command::Uploads(UploadsCommand::List(args))) => commands::uploads::list::run(&args),
         Ok(Command::Uploads(UploadsCommand::Abort(args))) => abort(*args),
+        #[cfg(feature = "queue")]
+        Ok(Command::Queue(QueueCommand::Run(args))) => queue(*args),
+        #[cfg(feature = "queue")]
+        Ok(Command::Queue(command)) => commands::queue::change(command),
         #[cfg(feature = "demo")]
         Ok(Command::Demo(args)) => {
             with_runtime(|signals| commands::demo::run(args.size.0, signals))
@@ -78,6 +84,15 @@ fn abort(args: AbortArgs) -> Exit {
     match commands::uploads::abort::resolve(args, variable) {
         Ok(plan) => with_runtime(|signals| commands::uploads::abort::run(plan, signals)),
         Err(error) => error.report(),
+    }
+}
+
+#[cfg(feature = "queue")]
+fn queue(args: RunArgs) -> Exit {
+    logging::install(args.display.verbose);
+    match commands::queue::run::resolve(args, variable) {
+        Ok(plan) => with_runtime(|signals| commands::queue::run::run(plan, signals)),
+        Err(exit) => exit,
     }
 }
 

@@ -3,7 +3,7 @@
 mod bars;
 pub(crate) mod human;
 mod json;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod look;
 mod plain;
 pub(crate) mod upload;

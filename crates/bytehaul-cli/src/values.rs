@@ -4,8 +4,10 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A number of bytes: `512`, `512K`, `1.5M`, `2GiB`. Units are powers of 1024 and case does not matter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Size(pub(crate) u64);
 
 impl FromStr for Size {
@@ -22,7 +24,7 @@ impl FromStr for Size {
 }
 
 /// A number of bytes that is more than none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PositiveSize(pub(crate) u64);
 
 impl FromStr for PositiveSize {
@@ -37,7 +39,7 @@ impl FromStr for PositiveSize {
 }
 
 /// Bytes a second, written as a [`Size`] with or without `/s`; 0 is no limit.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Rate(pub(crate) u64);
 
 impl FromStr for Rate {
@@ -54,7 +56,7 @@ impl FromStr for Rate {
 }
 
 /// A length of time: `100ms`, `5s`, `2m`, `1h`; a bare number is seconds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Span(pub(crate) Duration);
 
 impl FromStr for Span {
@@ -72,7 +74,7 @@ impl FromStr for Span {
 }
 
 /// A length of time that is more than none.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct PositiveSpan(pub(crate) Duration);
 
 impl FromStr for PositiveSpan {
@@ -87,7 +89,7 @@ impl FromStr for PositiveSpan {
 }
 
 /// A name and a value: `K=V`. The value may hold a `=`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) struct Pair(pub(crate) String, pub(crate) String);
 
 impl FromStr for Pair {
@@ -102,7 +104,7 @@ impl FromStr for Pair {
 }
 
 /// Connections to a server for one file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(crate) enum Connections {
     /// The engine decides and adapts.
     Auto,

@@ -11,6 +11,8 @@ mod command {
     mod network;
     mod output;
     mod put;
+    #[cfg(feature = "queue")]
+    mod queue;
     mod resume;
     mod stop;
     mod stuck;

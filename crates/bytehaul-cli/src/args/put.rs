@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::args::{DisplayArgs, NetworkArgs, TransferArgs};
 use crate::values::{Connections, Pair, PositiveSize};
 
 /// What `put` takes.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Serialize, Deserialize)]
 pub(crate) struct PutArgs {
     /// What to upload; `-` is stdin, for protocols that need not know the length
     #[arg(value_name = "FILE")]
@@ -96,13 +97,15 @@ pub(crate) struct PutArgs {
     pub(crate) transfer: TransferArgs,
 
     #[command(flatten)]
+    #[serde(skip)]
     pub(crate) network: NetworkArgs,
 
     #[command(flatten)]
+    #[serde(skip)]
     pub(crate) display: DisplayArgs,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum Protocol {
     /// Chunks of multipart/form-data, one after the other
     Form,
@@ -135,7 +138,7 @@ impl Protocol {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum ContentDigest {
     /// As Content-Digest
     #[value(name = "sha-256")]
@@ -147,7 +150,7 @@ pub(crate) enum ContentDigest {
     Md5,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum, Serialize, Deserialize)]
 pub(crate) enum TusChecksum {
     /// What every server with checksums knows
     #[value(name = "sha-1")]

@@ -122,4 +122,4 @@ async fn tidy_up(ledger: UploadLedger) {
 }
 
 /// How long it is known of an upload that it is complete.
-const REMEMBERED: Duration = Duration::from_hours(30 * 24);
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3600);

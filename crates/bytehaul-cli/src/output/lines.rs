@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 /// What becomes of a line when many others wait for the reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// It waits as well.
     Always,
     /// It is dropped, because a later one says more.
@@ -20,7 +20,7 @@ pub(super) enum Keep {
 
 /// Lines on their way out. A thread writes them in order; it ends with the process if they are never read.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// `None` when no more lines are wanted.
     to: Option<Sender<Vec<u8>>>,
     /// Lines that were told and are not written yet.
@@ -31,7 +31,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Lines to `out`. Fails when there can be no thread.
-    pub(super) fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(crate) fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
         let (to, lines) = mpsc::channel();
         let (ending, ended) = oneshot::channel();
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -50,7 +50,7 @@ impl Lines {
     }
 
     /// Hands over a line, its line feed included. Never waits; a reader that has gone away is no failure.
-    pub(super) fn tell(&mut self, line: Vec<u8>, keep: Keep) {
+    pub(crate) fn tell(&mut self, line: Vec<u8>, keep: Keep) {
         let Some(to) = &self.to else { return };
         if keep == Keep::WhileFew && self.waiting.load(Ordering::Relaxed) > FEW {
             return;
@@ -62,7 +62,7 @@ impl Lines {
     }
 
     /// Waits until all lines are written or the reader has gone away; lines told later are dropped. Cancel-safe.
-    pub(super) async fn written(&mut self) {
+    pub(crate) async fn written(&mut self) {
         self.to = None;
         if !self.ended.is_terminated() {
             // Nothing is ever sent: the error is the end of the thread.

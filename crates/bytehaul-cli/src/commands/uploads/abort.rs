@@ -252,7 +252,7 @@ fn tell(chosen: &Chosen, ended: Result<(), Stop>, say: Say) -> Exit {
         Ok(()) => {
             match say {
                 Say::Lines => {
-                    to_stderr(format_args!("{id} discarded: {}", subject(&chosen.record)))
+                    to_stderr(format_args!("{id} discarded: {}", subject(&chosen.record)));
                 }
                 Say::Errors => {}
                 Say::Json => print(&Event::Aborted { id }),

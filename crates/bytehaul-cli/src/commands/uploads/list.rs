@@ -127,9 +127,7 @@ fn line(record: &UploadRecord, id: &str, now: SystemTime) -> String {
         _ => format!("{id}  {stage}{age}{used}: {}", record.path.display()),
     };
     // Names of files may hold anything, and a terminal obeys some of it.
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    text.replace(char::is_control, "?")
 }
 
 /// Of a complete upload all is acknowledged, also where there are no receipts.
