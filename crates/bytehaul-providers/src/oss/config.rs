@@ -165,6 +165,11 @@ impl OssConfig {
         Ok(config)
     }
 
+    /// What requests are signed with, for machines that are handed the credentials.
+    pub fn credential_source(&self) -> &CredentialSource<OssCredentials> {
+        &self.credentials
+    }
+
     /// The fields of the creation for an object with these properties.
     pub(super) fn creation(&self, object: &Object) -> Result<HeaderMap, ProtocolError> {
         let mut headers = self.headers.clone();

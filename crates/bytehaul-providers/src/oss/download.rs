@@ -77,11 +77,12 @@ impl DownloadProtocol for OssDownload {
         NAME
     }
 
+    /// The URL of the object, which by itself gives nobody a right to it.
     fn target(&self) -> String {
-        match &self.version {
-            None => self.location.to_string(),
-            Some(version) => format!("{}?versionId={version}", self.location),
-        }
+        let version = self.version.as_deref();
+        let query: Vec<_> = version.iter().map(|id| ("versionId", *id)).collect();
+        let url = self.location.url(&query);
+        url.map_or_else(|_| self.location.to_string(), String::from)
     }
 
     fn total_size(&self) -> Option<u64> {

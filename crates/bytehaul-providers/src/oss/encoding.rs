@@ -14,9 +14,10 @@ pub(super) fn encode_path(text: &str) -> Cow<'_, str> {
     percent_encode(text.as_bytes(), PATH).into()
 }
 
-/// The text that was encoded; what is no UTF-8 is replaced.
+/// The text of a list that was encoded, by some as in forms, where a plus is a space; what is no UTF-8 is replaced.
 pub(super) fn decode(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+    let text = text.replace('+', " ");
+    percent_decode_str(&text).decode_utf8_lossy().into_owned()
 }
 
 /// Names and values of a query, each decoded and encoded again, in their order. Unlike in forms, `+` is a plus.
@@ -62,6 +63,6 @@ mod tests {
         check("", "");
         check("uploads=", "uploads");
         check("b=2&&a&c=+%2b%7e%2F", "b=2&a&c=%2B%2B~%2F");
-        assert_eq!(decode("a%2Bb%ff"), "a+b\u{fffd}");
+        assert_eq!(decode("a%2Bb+%ff"), "a+b \u{fffd}");
     }
 }

@@ -135,13 +135,15 @@ impl Location {
 }
 
 impl fmt::Display for Location {
-    /// The same text for each try at the same object.
+    /// The same text for each try at the same object, and another one for each other: what URLs give a meaning of its own is encoded
+    /// in the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = encoding::encode_path(&self.key);
         match self.whose {
-            Whose::Alibaba => write!(f, "oss://{}/{}", self.bucket, self.key),
+            Whose::Alibaba => write!(f, "oss://{}/{key}", self.bucket),
             Whose::Other => {
                 let host = self.base.as_str().trim_end_matches('/');
-                write!(f, "oss+{host}/{}", self.key)
+                write!(f, "oss+{host}/{key}")
             }
         }
     }
@@ -274,7 +276,7 @@ mod tests {
             "OSS://bkt/a//b b/+ü%2F?x#y",
             &config().region("oss-cn-hangzhou"),
             Ok(
-                "cn-hangzhou https://bkt.oss-cn-hangzhou.aliyuncs.com/a//b%20b/%2B%C3%BC%252F%3Fx%23y oss://bkt/a//b b/+ü%2F?x#y",
+                "cn-hangzhou https://bkt.oss-cn-hangzhou.aliyuncs.com/a//b%20b/%2B%C3%BC%252F%3Fx%23y oss://bkt/a//b%20b/%2B%C3%BC%252F%3Fx%23y",
             ),
         );
         let inside = config().endpoint("http://oss-cn-beijing-internal.aliyuncs.com");

@@ -6,6 +6,7 @@ mod azurite;
 mod draft;
 mod form;
 mod gate;
+mod oss;
 mod s3;
 mod tus;
 mod tus_py;
