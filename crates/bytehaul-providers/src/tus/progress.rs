@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Cursor, PartReceipt, ProtocolError, ProtocolErrorKind};
+use crate::{Answer, Cursor, PartReceipt, ProtocolError, ProtocolErrorKind};
 
 /// The bytes of one upload resource, counted from its own start.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ impl Progress {
         self.trusted = self.trusted.max(until);
     }
 
-    /// The server has answered that it took of these bytes those before `offset`.
+    /// The server has answered that it took of these bytes those before `offset`, maybe before all of them were sent.
     ///
     /// # Errors
     /// It cannot be so.
@@ -82,19 +82,20 @@ impl Progress {
         &mut self,
         range: &Range<u64>,
         offset: u64,
-        crc32c: Option<u32>,
+        answer: &Answer<'_>,
     ) -> Result<(), ProtocolError> {
+        let sent = range.start.saturating_add(answer.sent).min(range.end);
         let whole = offset == range.end;
         let partly = offset > range.start && offset < range.end;
-        if !(whole || partly) {
+        if !(whole || partly) || offset > sent {
             return Err(wrong(format!(
                 "the server is at {offset} after it was sent {}-{}",
-                range.start, range.end
+                range.start, sent
             )));
         }
         self.cursor.set(range.start);
         self.cursor
-            .add(offset - range.start, crc32c.filter(|_| whole));
+            .add(offset - range.start, answer.crc32c.filter(|_| whole));
         self.advanced();
         Ok(())
     }

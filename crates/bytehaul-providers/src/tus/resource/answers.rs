@@ -73,7 +73,7 @@ impl Resource {
             Some(0) | None if sent.is_empty() && self.len != Some(0) => (),
             Some(0) if !sent.is_empty() => (),
             Some(offset) if !sent.is_empty() => {
-                self.progress.took(&sent, offset, answer.crc32c)?;
+                self.progress.took(&sent, offset, answer)?;
                 self.settle()?;
                 self.keep_payload(answer);
             }
@@ -138,7 +138,7 @@ impl Resource {
             return Ok(());
         };
         let sent = range.start - self.base..range.end - self.base;
-        self.progress.took(&sent, offset, answer.crc32c)?;
+        self.progress.took(&sent, offset, answer)?;
         self.settle()?;
         self.keep_payload(answer);
         Ok(())

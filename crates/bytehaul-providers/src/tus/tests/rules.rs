@@ -111,6 +111,9 @@ fn wrong_cursors() {
     };
     patch("204 upload-offset: 5", "error Range");
     patch("204 upload-offset: 0", "error Range");
+    // It cannot have what was not sent when it answered.
+    patch("204 early upload-offset: 4", "error Range");
+    patch("204 early upload-offset: 3", "error Range");
     for value in [
         "-1",
         "+4",

@@ -104,6 +104,7 @@ fn who_may_say_complete() {
     ends(&[(LAST, "lost"), (HEAD, "404")], "error Indeterminate");
     ends(&[(LAST, "502"), (HEAD, "410")], "error Indeterminate");
     ends(&[(LAST, "204"), (HEAD, "404")], "error Indeterminate");
+    ends(&[(LAST, "200 early upload-complete: ?1")], "error Range");
     ends(&[(LAST, "422 upload-complete: ?1")], "error Status 422");
     ends(&[(LAST, "503 upload-complete: ?1")], "error Status 503");
     ends(

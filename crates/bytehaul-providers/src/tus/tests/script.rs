@@ -40,7 +40,7 @@ pub(super) fn left(url: &str, sizes: &[u64], unchanged: bool) -> Left {
 }
 
 /// Opens a session and plays `rows` with it: the request that must come, and the answer as `STATUS name: value | name: value
-/// > body`, or `lost`, or `unsent`, or `abort` for the user's wish to stop instead of a request. `end` is what comes of it in the end:
+/// > body` (with `early` behind the status when half of the bytes were sent by then), or `lost`, or `unsent`, or `abort` for the user's wish to stop instead of a request. `end` is what comes of it in the end:
 /// `done LOCATION [PAYLOAD]`, `aborted`, or `error KIND`.
 pub(super) fn check(
     protocol: &dyn UploadProtocol,
@@ -116,6 +116,10 @@ fn answer(session: &mut dyn UploadSession, exchange: &Exchange, reply: &str) -> 
         session.lost(id, how);
         return Ok(());
     }
+    let (is_early, fields) = match fields.strip_prefix("early ") {
+        Some(rest) => (true, rest),
+        None => (false, fields),
+    };
     let status = StatusCode::from_bytes(status.as_bytes()).unwrap();
     let mut headers = HeaderMap::new();
     for field in fields.split(" | ").filter(|field| !field.is_empty()) {
@@ -125,8 +129,9 @@ fn answer(session: &mut dyn UploadSession, exchange: &Exchange, reply: &str) -> 
     }
     let body = Bytes::copy_from_slice(body.as_bytes());
     let range = exchange.payload.source_range().unwrap_or_default();
-    let sent = range.end - range.start;
-    let crc = bytehaul_integrity::crc32c(&bytes(range));
+    let size = range.end - range.start;
+    let sent = if is_early { size / 2 } else { size };
+    let crc = bytehaul_integrity::crc32c(&bytes(range.start..range.start + sent));
     let answer = Answer::new(status, &headers, &body, &exchange.url).sent(sent, Some(crc));
     match session.answered(id, &answer, now) {
         Ok(()) => Ok(()),

@@ -92,7 +92,7 @@ impl Session {
                 (None, _) => None,
             };
             match offset {
-                Some(offset) if !completes => self.progress.took(range, offset, answer.crc32c)?,
+                Some(offset) if !completes => self.progress.took(range, offset, answer)?,
                 Some(_) | None => {
                     self.progress.unsaid()?;
                     if completes {
@@ -153,7 +153,7 @@ impl Session {
             let kind = ProtocolErrorKind::Status(answer.status);
             return Err(ProtocolError::new(kind, what));
         }
-        self.progress.took(range, range.end, answer.crc32c)?;
+        self.progress.took(range, range.end, answer)?;
         self.carried = self.carried_by(answer);
         self.state = State::Done;
         Ok(())
