@@ -39,6 +39,7 @@ pub struct ClientBuilder {
     pins: Pins,
     resolver: Option<Arc<dyn Resolve>>,
     families: Families,
+    keepalive: Duration,
     proxies: Proxies,
     redirects: Redirects,
     version: HttpVersion,
@@ -58,6 +59,7 @@ impl Default for ClientBuilder {
             pins: Pins::default(),
             resolver: None,
             families: Families::Both,
+            keepalive: Duration::from_secs(30),
             proxies: Proxies::none(),
             redirects: Redirects {
                 max: 10,
@@ -85,6 +87,13 @@ impl ClientBuilder {
     /// on a request's total time. Default 30 s.
     pub fn read_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.read = timeout;
+        self
+    }
+
+    /// Silence on a connection after which the system asks the other end whether it is still there, which also keeps
+    /// routers from forgetting it; from 1 s to about 9 h, zero never asks. Default 30 s.
+    pub fn tcp_keepalive(mut self, silence: Duration) -> Self {
+        self.keepalive = silence;
         self
     }
 
@@ -218,6 +227,7 @@ impl ClientBuilder {
             resolver,
             pins: self.pins,
             families: self.families,
+            keepalive: self.keepalive,
             bad: BadAddresses::default(),
         };
         let connector = Connector::new(reach, tls, self.proxies);

@@ -3,8 +3,9 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use url::Host;
 
@@ -18,6 +19,8 @@ pub(crate) struct Reach {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) pins: Pins,
     pub(crate) families: Families,
+    /// Silence after which the other end is asked whether it is still there; zero is never.
+    pub(crate) keepalive: Duration,
     pub(crate) bad: BadAddresses,
 }
 
@@ -52,7 +55,18 @@ impl Reach {
         );
         // A request is one small write that must not wait for company. Failing to say so costs time, not correctness.
         let _ = tcp.set_nodelay(true);
+        self.keep_alive(&tcp);
         Ok(tcp)
+    }
+
+    /// Asks the system to probe a silent connection, within what systems take. Failing to is no failure of a connection.
+    fn keep_alive(&self, tcp: &TcpStream) {
+        if self.keepalive.is_zero() {
+            return;
+        }
+        let silence = self.keepalive.clamp(LEAST_SILENCE, MOST_SILENCE);
+        let probing = TcpKeepalive::new().with_time(silence);
+        let _ = SockRef::from(tcp).set_tcp_keepalive(&probing);
     }
 
     /// The addresses of a host, at least one.
@@ -100,8 +114,46 @@ impl Reach {
     }
 }
 
+/// Linux counts in whole seconds, up to 32767 (tcp(7), `TCP_KEEPIDLE`).
+const LEAST_SILENCE: Duration = Duration::from_secs(1);
+const MOST_SILENCE: Duration = Duration::from_secs(32_767);
+
 /// RFC 6761 section 6.3: these names are never asked from DNS.
 fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resolve::FixedResolver;
+
+    #[tokio::test]
+    async fn silent_connections_are_probed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let secs = Duration::from_secs;
+        for (keepalive, expected) in [
+            (secs(30), Some(secs(30))),
+            (Duration::from_millis(1), Some(secs(1))),
+            (Duration::MAX, Some(secs(32_767))),
+            (Duration::ZERO, None),
+        ] {
+            let reach = Reach {
+                resolver: Arc::new(FixedResolver::new([])),
+                pins: Pins::default(),
+                families: Families::Both,
+                keepalive,
+                bad: BadAddresses::default(),
+            };
+            let host = Host::Ipv4(Ipv4Addr::LOCALHOST);
+            let tcp = reach.connect(&host, port).await.unwrap();
+            let socket = SockRef::from(&tcp);
+            assert_eq!(socket.keepalive().unwrap(), expected.is_some());
+            if let Some(silence) = expected {
+                assert_eq!(socket.tcp_keepalive_time().unwrap(), silence);
+            }
+        }
+    }
 }

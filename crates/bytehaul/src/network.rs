@@ -60,6 +60,7 @@ pub struct Network {
     user_agent: Option<String>,
     connect_timeout: Option<Duration>,
     read_timeout: Option<Duration>,
+    tcp_keepalive: Option<Duration>,
     netrc: Option<Netrc>,
 }
 
@@ -218,6 +219,13 @@ impl Network {
         self
     }
 
+    /// Silence on a connection after which the system asks the other end whether it is still there, which also keeps
+    /// routers from forgetting it; from 1 s to about 9 h, zero never asks. Default 30 s.
+    pub fn tcp_keepalive(mut self, silence: Duration) -> Self {
+        self.tcp_keepalive = Some(silence);
+        self
+    }
+
     /// Where user names and passwords are looked up for hosts that have no others. Default [`Netrc::Off`].
     pub fn netrc(mut self, netrc: Netrc) -> Self {
         self.netrc = Some(netrc);
@@ -252,6 +260,7 @@ impl Network {
             user_agent,
             connect_timeout,
             read_timeout,
+            tcp_keepalive,
             netrc,
         )
     }
@@ -304,6 +313,7 @@ impl fmt::Debug for Network {
         field("user_agent", any(&self.user_agent));
         field("connect_timeout", any(&self.connect_timeout));
         field("read_timeout", any(&self.read_timeout));
+        field("tcp_keepalive", any(&self.tcp_keepalive));
         field("netrc", any(&self.netrc));
         shown.finish()
     }

@@ -26,6 +26,7 @@ macro_rules! network_setters {
             user_agent(value: impl Into<String>),
             connect_timeout(timeout: std::time::Duration),
             read_timeout(timeout: std::time::Duration),
+            tcp_keepalive(silence: std::time::Duration),
             netrc(netrc: $crate::Netrc),
         }
     };

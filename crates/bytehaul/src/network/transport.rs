@@ -45,6 +45,9 @@ impl Network {
         if let Some(redirects) = self.max_redirects {
             client = client.max_redirects(redirects);
         }
+        if let Some(silence) = self.tcp_keepalive {
+            client = client.tcp_keepalive(silence);
+        }
         for (name, addresses) in self.pinned_hosts.iter().flatten() {
             client = client.pin_host(name, addresses.iter().copied());
         }
