@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -374,12 +374,6 @@ fn no_credentials() -> ProtocolError {
         ProtocolErrorKind::Refresh,
         "credentials could not be had from their provider",
     )
-}
-
-impl Hash for Secret {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.as_str().hash(state);
-    }
 }
 
 /// How long before they expire credentials are renewed.

@@ -9,7 +9,7 @@ mod address;
 mod blocks;
 #[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
 mod clock;
-#[cfg(feature = "signing")]
+#[cfg(feature = "credentials")]
 mod credentials;
 mod custom;
 mod download;
@@ -31,6 +31,8 @@ mod xml;
 pub mod azure;
 #[cfg(feature = "form")]
 pub mod form;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 #[cfg(feature = "oss")]
 pub mod oss;
 #[cfg(feature = "presigned")]
@@ -42,7 +44,7 @@ pub mod s3;
 #[cfg(feature = "tus")]
 pub mod tus;
 
-#[cfg(feature = "signing")]
+#[cfg(feature = "credentials")]
 pub use crate::credentials::{CredentialSource, Credentials, ProvideCredentials, Secret};
 pub use crate::custom::{Begun, Custom, CustomUpload, PartData, PartTaken, UploadContext};
 pub use crate::download::{DownloadProtocol, RangeRequest, Refresh, Refreshing, Wanted};
