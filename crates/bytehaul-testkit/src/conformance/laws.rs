@@ -122,7 +122,7 @@ mod tests {
             let held = catch_unwind(|| check("", looks, &ended)).is_ok();
             assert_eq!(held, lawful, "{looks:?} {ended:?}");
         };
-        use State::{Cancelled, Committing, Completed, Failed, Paused, Sending};
+        use State::{Cancelled, Committing, Completed, Paused, Sending};
         let done = look(Completed, 10, 10, 10);
         check(&[look(Sending, 5, 0, 0), done], Ok(10), true);
         check(&[look(Sending, 5, 6, 0), done], Ok(10), false);
@@ -138,11 +138,11 @@ mod tests {
             Ok(10),
             true,
         );
-        check(&[done, look(Failed, 10, 10, 10)], Err(109), false);
+        check(&[done, look(State::Failed, 10, 10, 10)], Err(109), false);
         check(&[done], Ok(9), false);
         check(&[done], Err(109), false);
         check(&[look(Sending, 9, 9, 9)], Err(109), false);
-        check(&[look(Failed, 9, 9, 9)], Err(109), true);
+        check(&[look(State::Failed, 9, 9, 9)], Err(109), true);
         check(&[look(Paused, 9, 9, 9)], Err(PAUSED), true);
         check(&[look(Cancelled, 9, 9, 9)], Err(CANCELLED), true);
         check(&[look(Cancelled, 9, 9, 9)], Err(PAUSED), false);

@@ -55,6 +55,38 @@ macro_rules! conforms {
     };
 }
 
+/// The same for servers that take seconds to start: one for several cases.
+macro_rules! conforms_in_groups {
+    ($protocol:ident, $speech:ident, $endpoint:expr) => {
+        mod $protocol {
+            use super::*;
+
+            conforms_in_groups!(@groups $speech, $endpoint,
+                sizes: every_size many_parts checksums;
+                resume: every_boundary servers_that_lost servers_that_have_more;
+                killed: killed_again_and_again;
+                paused: paused_at_any_time;
+                cancelled: cancelled_at_any_time;
+                failures: parts_that_fail parts_that_break_off begins_and_commits_that_fail;
+                lost: answers_that_are_lost nothing_is_claimed_early;
+                sources: changed_on_the_way changed_between_runs;
+                access: access_that_is_renewed access_that_is_never_renewed;
+                together: a_rate_that_holds a_stream_is_held_in_bounds several_at_once the_same_twice;
+                wrong: wrong_answers);
+        }
+    };
+    (@groups $speech:ident, $endpoint:expr, $($group:ident: $($case:ident)*);*) => {
+        $(
+            #[test]
+            fn $group() {
+                run($endpoint, Speech::$speech, async |bed: &Bed| {
+                    $(cases::$case(bed).await;)*
+                });
+            }
+        )*
+    };
+}
+
 conforms!(form, Form, Form::start(md5));
 conforms!(put, Put, Put::start());
 conforms!(tus, Tus, Tus::start());
@@ -65,8 +97,8 @@ conforms!(
     Tus::start_with(&TusSetup::new().checksum(), "tus with checksums")
 );
 conforms!(tus_draft, Draft, Draft::start());
-conforms!(presigned_s3, S3, S3::start());
-conforms!(presigned_azure, Azure, Azure::start());
+conforms_in_groups!(presigned_s3, S3, S3::start());
+conforms_in_groups!(presigned_azure, Azure, Azure::start());
 conforms!(own, Own, own());
 
 /// The reference server of tus, for a protocol whose own client knows neither streams nor renewal.

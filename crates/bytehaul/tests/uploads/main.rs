@@ -1,6 +1,7 @@
 //! Uploads to real servers behind a gate that breaks requests off and loses answers, through the public API alone.
 
 mod client;
+mod codes;
 mod conformance;
 mod own;
 mod sources;

@@ -23,8 +23,6 @@ async fn files_and_bytes_of_every_size() {
         let content = bytes(len);
         let path = directory.path().join(format!("f{len}"));
         std::fs::write(&path, &content).unwrap();
-        let md5 = bytehaul::protocol::Digest::from_bytes(bytehaul::Algorithm::Md5, &[0; 16]);
-        assert!(md5.is_some());
         let form = || protocol::Form::new(server.url());
         let specs = [
             UploadSpec::file(&path, form()),
@@ -40,8 +38,6 @@ async fn files_and_bytes_of_every_size() {
             let progress = handle.progress();
             assert_eq!(progress.state, UploadState::Completed);
             assert_eq!(progress.acknowledged, len as u64, "{progress:?}");
-            println!("{len}: {outcome:?} {:?}", server.gate().lines());
-            server.gate().forget();
         }
     }
     assert_eq!(server.violations(), Vec::<String>::new());
