@@ -314,6 +314,58 @@ async fn who_asks_and_how_long() {
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
+/// What the system's table says of the timer of connections to this server: `2` and hundredths of a second is a probe to come.
+#[cfg(target_os = "linux")]
+fn timers(server: SocketAddr) -> Vec<(u32, u32)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let remote = format!("0100007F:{:04X}", server.port());
+    let rows = table
+        .lines()
+        .map(|row| row.split_whitespace().collect::<Vec<_>>());
+    let established = rows.filter(|row| row[2] == remote && row[3] == "01");
+    let timer = |row: Vec<&str>| {
+        let (kind, left) = row[5].split_once(':').expect("a kind and a time");
+        let number = |hex| u32::from_str_radix(hex, 16).expect("hexadecimal");
+        (number(kind), number(left))
+    };
+    established.map(timer).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_connections_are_probed() {
+    let check = async |network: Network, expected: Option<std::ops::Range<u32>>| {
+        let server = Server::spawn_thread();
+        server.serve("/f", object());
+        server.behave("/f", Behaviour::new().always(Effect::StallAfter(0)));
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let spec = quick(&server.url("/f"))
+            .network(network)
+            .output_path(dir.path().join("f"));
+        let downloader = Downloader::builder().proxy_from_env(false).build();
+        let handle = downloader.expect("settings").download(spec);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let fits = || {
+            let timers = timers(server.address());
+            let as_expected = |&(kind, left): &(u32, u32)| match &expected {
+                Some(range) => kind == 2 && range.contains(&left),
+                None => kind == 0,
+            };
+            (!timers.is_empty() && timers.iter().all(as_expected), timers)
+        };
+        // Until what was sent is acknowledged another timer is shown.
+        while !fits().0 {
+            assert!(Instant::now() < deadline, "{:?}", fits().1);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        handle.cancel().await;
+    };
+    check(settings(), Some(1000..3001)).await;
+    let long = settings().tcp_keepalive(Duration::from_secs(300));
+    check(long, Some(20_000..30_001)).await;
+    check(settings().tcp_keepalive(Duration::ZERO), None).await;
+}
+
 #[test]
 fn bad_settings_are_found_before_anything_is_sent() {
     let bad = [
