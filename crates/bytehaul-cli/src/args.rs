@@ -123,6 +123,10 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) refresh_command: Option<String>,
 
+    /// Bucket in the host name, with an own S3 endpoint too (s3://)
+    #[arg(long)]
+    pub(crate) virtual_host: bool,
+
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
 

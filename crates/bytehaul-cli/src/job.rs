@@ -1,6 +1,7 @@
 //! From arguments as typed to what is to be done: every argument is checked here, before anything is tried.
 
 pub(crate) mod protocol;
+pub(crate) mod provider;
 pub(crate) mod put;
 #[cfg(feature = "queue")]
 pub(crate) mod queue;
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::args::{Allocation, GetArgs, NetworkArgs};
 use crate::input;
+use crate::job::provider::{Bucket, Provider, Store};
 use crate::metalink;
 use crate::network;
 use crate::refresh;
@@ -39,6 +41,13 @@ pub(crate) struct Job {
     /// The URL as it may be shown.
     pub(crate) url: String,
     pub(crate) spec: DownloadSpec,
+}
+
+impl Job {
+    /// Whether it is let in with the credentials of a provider.
+    pub(crate) fn is_provided(&self) -> bool {
+        self.spec.protocol.is_some()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,9 +79,21 @@ pub(crate) fn resolve(
             "'-o -' and --json would both write to stdout",
         ));
     }
+    let bucket = match args.virtual_host {
+        true => Bucket::InHost,
+        false => Bucket::Usual,
+    };
     let mut jobs = Vec::with_capacity(urls.len() + listed.len());
     for url in urls {
-        jobs.push(job(url, &template, args.refresh_command.as_deref())?);
+        let refresh = args.refresh_command.as_deref();
+        jobs.push(match Provider::of_url(&url) {
+            Some(provider) => {
+                no_refresh(provider, refresh)?;
+                let store = Store::new(provider, bucket, &variable)?;
+                provided(&url, store, &template)?
+            }
+            None => job(url, &template, refresh)?,
+        });
     }
     for file in listed {
         jobs.push(listed_job(file, &template)?);
@@ -243,6 +264,29 @@ fn job(url: String, template: &DownloadSpec, refresh: Option<&str>) -> Result<Jo
     checked(shown, spec)
 }
 
+/// An object of a provider, whose requests are signed: neither headers nor a token are meant for it.
+fn provided(url: &str, store: Store, template: &DownloadSpec) -> Result<Job, UsageError> {
+    let object = provider::object(url, None)?;
+    let protocol = store.download(&object).map_err(provider::refused)?;
+    let mut spec = template.clone();
+    spec.headers.clear();
+    spec.auth = None;
+    spec.url = protocol.target();
+    let shown = SafeUrl::from(&http_url(&spec.url)?).to_string();
+    spec.protocol = Some(protocol);
+    checked(shown, spec)
+}
+
+fn no_refresh(provider: Provider, refresh: Option<&str>) -> Result<(), UsageError> {
+    match refresh {
+        None => Ok(()),
+        Some(_) => Err(UsageError::new(format!(
+            "--refresh-command has no meaning for {}://, whose credentials are those of the environment",
+            provider.scheme()
+        ))),
+    }
+}
+
 /// A file of a Metalink file: its sources are that file's, so neither headers nor a token are meant for them.
 fn listed_job(file: DownloadSpec, template: &DownloadSpec) -> Result<Job, UsageError> {
     let shown = SafeUrl::from(&http_url(&file.url)?).to_string();
@@ -282,9 +326,9 @@ fn http_url(text: &str) -> Result<Url, UsageError> {
     };
     match url.scheme() {
         "http" | "https" => Ok(url),
-        scheme if LATER_SCHEMES.contains(&scheme) => {
-            Err(UsageError::unsupported(format!("{scheme}://")))
-        }
+        scheme if scheme.starts_with("tus+") => Err(UsageError::new(format!(
+            "{scheme}:// is for uploads, which 'bytehaul put' makes"
+        ))),
         scheme => Err(UsageError::new(format!(
             "'{shown}' has the scheme '{scheme}', which is not http or https"
         ))),
@@ -317,8 +361,6 @@ pub(crate) fn short_name<'a>(path: Option<&'a Path>, url: &'a str) -> &'a str {
 
 /// The variable with a token: an argument would be seen by everybody on this machine.
 const BEARER: &str = "BYTEHAUL_BEARER";
-/// Schemes of protocols that later versions bring.
-const LATER_SCHEMES: [&str; 5] = ["s3", "az", "oss", "tus+http", "tus+https"];
 
 #[cfg(test)]
 #[path = "job_tests.rs"]

@@ -120,7 +120,11 @@ fn wrong_arguments_are_named() {
     check(&["ftp://h/f"], "has the scheme 'ftp'");
     check(&["http://"], "is not a URL");
     check(&["http://h:99999/"], "is not a URL");
-    check(&["s3://b/k"], "s3:// is not supported by this version");
+    check(&["s3://b/k"], "AWS_ACCESS_KEY_ID");
+    check(&["s3://b/"], "names no object");
+    check(&["az://c/b"], "AZURE_STORAGE_ACCOUNT");
+    check(&["oss://b/k"], "OSS_ACCESS_KEY_ID");
+    check(&["tus+http://h/"], "bytehaul put");
     check(
         &["-o", "a", "http://h/1", "http://h/2"],
         "--output names one target, and there are 2 URLs",

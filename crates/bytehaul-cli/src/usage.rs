@@ -24,14 +24,14 @@ impl UsageError {
         }
     }
 
-    /// Something that the option or scheme `what` names and that is not built yet.
-    pub(crate) fn unsupported(what: impl fmt::Display) -> Self {
-        Self::new(format!("{what} is not supported by this version"))
-    }
-
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What is wrong, without the hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Writes it to stderr.
@@ -145,10 +145,7 @@ mod tests {
 
     #[test]
     fn a_hint_is_a_line_of_its_own() {
-        assert_eq!(
-            UsageError::unsupported("--proxy").to_string(),
-            "bytehaul: --proxy is not supported by this version\n"
-        );
+        assert_eq!(UsageError::new("a").to_string(), "bytehaul: a\n");
         assert_eq!(
             UsageError::new("a").hint("b").to_string(),
             "bytehaul: a\nhint: b\n"

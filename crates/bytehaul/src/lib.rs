@@ -63,7 +63,7 @@ pub use crate::spec::{
 };
 pub use crate::stream::DownloadStream;
 pub use crate::upload::{
-    Checkpoint, CheckpointError, CheckpointPlace, RecordContent, UploadError, UploadHandle,
+    Checkpoint, CheckpointError, CheckpointPlace, RecordContent, Reply, UploadError, UploadHandle,
     UploadLedger, UploadOutcome, UploadProgress, UploadReader, UploadRecord, UploadSource,
     UploadSpec, UploadState, Uploader, UploaderBuilder,
 };

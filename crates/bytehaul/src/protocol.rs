@@ -8,11 +8,17 @@
 
 pub use bytehaul_providers::*;
 
+#[cfg(feature = "azure")]
+pub use bytehaul_providers::azure::{Azure, AzureConfig, AzureCredentials, AzureDownload};
 #[cfg(feature = "form")]
 pub use bytehaul_providers::form::Form;
+#[cfg(feature = "oss")]
+pub use bytehaul_providers::oss::{Oss, OssConfig, OssCredentials, OssDownload};
 #[cfg(feature = "presigned")]
 pub use bytehaul_providers::presigned::{DownloadPlan, Presigned, PresignedDownload, UploadPlan};
 #[cfg(feature = "put")]
 pub use bytehaul_providers::put::Put;
+#[cfg(feature = "s3")]
+pub use bytehaul_providers::s3::{S3, S3Config, S3Credentials, S3Download};
 #[cfg(feature = "tus")]
 pub use bytehaul_providers::tus::{Tus, TusDraft};

@@ -15,7 +15,8 @@ pub(crate) struct PutArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Where to; with --plan it may be left out and is not used
+    /// Where to, also s3://BUCKET/KEY, az://CONTAINER/BLOB and oss://BUCKET/KEY, where a slash at the end is followed by the
+    /// file's name; with --plan it may be left out and is not used
     #[arg(value_name = "URL", required_unless_present = "plan")]
     pub(crate) url: Option<String>,
 
@@ -47,7 +48,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
 
-    /// Name and value that go along, repeatable (tus)
+    /// Name and value that go along, repeatable (tus, s3, azure, oss)
     #[arg(long, value_name = "K=V")]
     pub(crate) metadata: Vec<Pair>,
 
@@ -59,7 +60,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) category: Option<String>,
 
-    /// Fail if there is an object already, by `If-None-Match: *` (put)
+    /// Fail if there is an object already (put, s3, azure, oss)
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
@@ -115,8 +116,11 @@ pub(crate) enum Protocol {
     Tus,
     /// The IETF draft "Resumable Uploads for HTTP"
     TusDraft,
+    /// Amazon S3 and those who speak like it, by s3://BUCKET/KEY
     S3,
+    /// Blobs of Azure, by az://CONTAINER/BLOB or a URL with a SAS
     Azure,
+    /// Aliyun OSS, by oss://BUCKET/KEY
     Oss,
     /// By a plan of signed URLs, see --plan
     Presigned,

@@ -141,7 +141,10 @@ impl Run {
                     0 => failure::Kept::Nothing,
                     _ => failure::Kept::Something,
                 };
-                let failure = Failure::new(file.url, &error, kept);
+                let mut failure = Failure::new(file.url, &error, kept);
+                if self.jobs[number].is_provided() {
+                    failure = failure.of_provider();
+                }
                 self.output.failed(file, &failure);
                 self.failures.insert(number, failure.exit);
             }

@@ -6,7 +6,7 @@ use bytehaul::{UploadError, UploadHandle, UploadLedger, UploadOutcome};
 
 use crate::commands::{tick, ticks, written};
 use crate::exit::Exit;
-use crate::failure::{self, Circumstances, Failure, Kept};
+use crate::failure::{self, Access, Circumstances, Failure, Kept};
 use crate::job::put::{OnSignal, PutPlan};
 use crate::output::upload::{Left, Upload};
 use crate::output::{Output, to_stderr};
@@ -26,7 +26,7 @@ pub(crate) async fn run(plan: PutPlan, mut output: Output, mut signals: Signals)
         source: &plan.source,
         name: &plan.name,
     };
-    let is_presigned = plan.spec.protocol.endpoint().is_none();
+    let access = Access::of(&*plan.spec.protocol);
     let is_resumable = plan.spec.protocol.capabilities().resumable;
     output.upload_started(upload);
     let handle = uploader.upload(plan.spec);
@@ -46,7 +46,7 @@ pub(crate) async fn run(plan: PutPlan, mut output: Output, mut signals: Signals)
                 },
                 stop: plan.stop,
                 is_resumable,
-                is_presigned,
+                access,
             };
             let failure = Failure::upload(upload.url, error, of);
             tell(upload, error, &failure, durable, &mut output);

@@ -41,6 +41,7 @@ pub(super) async fn run(
     };
     let began = Instant::now();
     output.started(file);
+    let is_provided = job.is_provided();
     let stream = downloader.stream(job.spec);
     let handle = stream.handle().clone();
     let result = tokio::select! {
@@ -61,7 +62,10 @@ pub(super) async fn run(
             Exit::Complete
         }
         Err(Stop::Download(error)) => {
-            let failure = Failure::new(&job.url, &error, Kept::Nothing);
+            let mut failure = Failure::new(&job.url, &error, Kept::Nothing);
+            if is_provided {
+                failure = failure.of_provider();
+            }
             output.failed(file, &failure);
             failure.exit
         }

@@ -1,9 +1,11 @@
 //! What is particular to failed uploads: what to do about them, and that nobody knows is a verdict of its own.
 
+use bytehaul::protocol::UploadProtocol;
 use bytehaul::{ErrorKind, UploadError};
 
 use super::{DISK_FULL, Failure, Kept, LOCKED, kind_word, text};
 use crate::exit::Exit;
+use crate::job::provider::Provider;
 use crate::job::put::OnSignal;
 
 /// What a hint depends on beside the error.
@@ -13,11 +15,40 @@ pub(crate) struct Circumstances {
     pub(crate) stop: OnSignal,
     /// Whether another run asks the server how far this one came.
     pub(crate) is_resumable: bool,
-    /// Whether every request is signed already, so that credentials are of no use.
-    pub(crate) is_presigned: bool,
+    pub(crate) access: Access,
+}
+
+/// What an upload is let in with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Access {
+    /// What the command was given: headers, a token, a password.
+    Given,
+    /// Every request is signed already, so that credentials are of no use.
+    Presigned,
+    /// A provider's credentials, by the environment.
+    Provider,
+}
+
+impl Access {
+    /// That of a protocol.
+    pub(crate) fn of(protocol: &dyn UploadProtocol) -> Self {
+        match (protocol.endpoint(), Provider::named(protocol.name())) {
+            (_, Some(_)) => Self::Provider,
+            (Some(_), None) => Self::Given,
+            (None, None) => Self::Presigned,
+        }
+    }
 }
 
 impl Failure {
+    /// The same of an object that a provider's credentials are asked for.
+    pub(crate) fn of_provider(mut self) -> Self {
+        if self.exit == Exit::Server {
+            self.hint = Some(PROVIDER);
+        }
+        self
+    }
+
     /// What to say of `error`, which ended the upload to `url`.
     pub(crate) fn upload(url: &str, error: &UploadError, of: Circumstances) -> Self {
         let (kind, exit) = match error.code() {
@@ -63,7 +94,8 @@ fn hint(error: &UploadError, of: Circumstances) -> Option<&'static str> {
             Some("the object was not completed; check the value, and that it is the right file")
         }
         (_, ErrorKind::Server) => match error.status().map(|status| status.as_u16()) {
-            Some(401 | 403) if of.is_presigned => Some(
+            Some(400..=404) if of.access == Access::Provider => Some(PROVIDER),
+            Some(401 | 403) if of.access == Access::Presigned => Some(
                 "the signed URLs may have expired; run it again with a new plan for the same upload",
             ),
             Some(401 | 403) => Some("give credentials with -H, BYTEHAUL_BEARER or .netrc"),
@@ -81,6 +113,8 @@ fn hint(error: &UploadError, of: Circumstances) -> Option<&'static str> {
         _ => None,
     }
 }
+
+const PROVIDER: &str = "check the name, the credentials and what they allow, the region and the endpoint: docs/cli.md has the variables";
 
 // Stable numbers of the library: see `UploadError::code`.
 const UNPARSED: u16 = 113;

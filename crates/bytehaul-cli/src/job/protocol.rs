@@ -13,13 +13,23 @@ use http::Method;
 use url::Url;
 
 use crate::args::{ContentDigest, Protocol, PutArgs, TusChecksum};
-use crate::job::{LATER_SCHEMES, http_url};
+use crate::job::http_url;
+use crate::job::provider::{self, Bucket, Existing, Provider, Store};
 use crate::refresh;
 use crate::usage::UsageError;
 
 /// The protocol that the arguments ask for.
-pub(super) fn of(args: &PutArgs) -> Result<Arc<dyn UploadProtocol>, UsageError> {
-    let (protocol, url) = place(args)?;
+pub(super) fn of(
+    args: &PutArgs,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Arc<dyn UploadProtocol>, UsageError> {
+    let (protocol, url) = match place(args)? {
+        Place::Object(provider, object) => {
+            own_options(args, provider.protocol())?;
+            return provided(args, provider, &object, variable);
+        }
+        Place::Url(protocol, url) => (protocol, url),
+    };
     own_options(args, protocol)?;
     Ok(match protocol {
         Protocol::Form => Arc::new(form(args, url.as_str())?),
@@ -28,16 +38,61 @@ pub(super) fn of(args: &PutArgs) -> Result<Arc<dyn UploadProtocol>, UsageError> 
         Protocol::TusDraft => Arc::new(TusDraft::new(url)),
         Protocol::Presigned => Arc::new(presigned(args)?),
         Protocol::S3 | Protocol::Azure | Protocol::Oss => {
-            return Err(later(protocol));
+            return Err(UsageError::new(format!(
+                "{} uploads do not go to the URL of a server",
+                protocol.word()
+            )));
         }
     })
+}
+
+/// Where an upload goes.
+enum Place {
+    Url(Protocol, Url),
+    /// An object, by the scheme of its provider, or a blob by the URL that it has.
+    Object(Provider, String),
+}
+
+fn provided(
+    args: &PutArgs,
+    provider: Provider,
+    object: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Arc<dyn UploadProtocol>, UsageError> {
+    let bucket = match args.virtual_host {
+        true => Bucket::InHost,
+        false => Bucket::Usual,
+    };
+    let existing = match args.no_overwrite {
+        true => Existing::Refuse,
+        false => Existing::Replace,
+    };
+    let store = Store::new(provider, bucket, variable)?;
+    store.upload(object, existing).map_err(provider::refused)
+}
+
+/// The name that an object gets where its URL only says where to.
+fn own_name(args: &PutArgs) -> Option<&str> {
+    let of_file = || {
+        let name = args.file.file_name().filter(|name| *name != "-")?;
+        name.to_str()
+    };
+    args.name.as_deref().or_else(of_file)
 }
 
 /// The protocol of a record, as far as discarding needs it; `None`: it is not known, or needs a plan.
 pub(crate) fn of_record(
     checkpoint: &Checkpoint,
     plan: Option<&UploadPlan>,
-) -> Option<Arc<dyn UploadProtocol>> {
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<Arc<dyn UploadProtocol>>, UsageError> {
+    match Provider::named(&checkpoint.protocol) {
+        Some(provider) => provider::of_target(provider, &checkpoint.target, variable),
+        None => Ok(of_url(checkpoint, plan)),
+    }
+}
+
+fn of_url(checkpoint: &Checkpoint, plan: Option<&UploadPlan>) -> Option<Arc<dyn UploadProtocol>> {
     let url = || Url::parse(&checkpoint.target).ok();
     Some(match checkpoint.protocol.as_str() {
         "form" => Arc::new(Form::new(&checkpoint.target)),
@@ -75,12 +130,12 @@ pub(crate) fn read_plan(file: &Path) -> Result<UploadPlan, UsageError> {
     })
 }
 
-/// Protocol and URL; that of a plan is for nobody.
-fn place(args: &PutArgs) -> Result<(Protocol, Url), UsageError> {
+/// Protocol and URL, or the object; the URL of a plan is for nobody.
+fn place(args: &PutArgs) -> Result<Place, UsageError> {
     let asked = args.protocol;
     if args.plan.is_some() {
         return match asked {
-            None | Some(Protocol::Presigned) => Ok((Protocol::Presigned, nowhere())),
+            None | Some(Protocol::Presigned) => Ok(Place::Url(Protocol::Presigned, nowhere())),
             Some(other) => Err(UsageError::new(format!(
                 "--plan is for presigned uploads, and --protocol asks for {}",
                 other.word()
@@ -104,21 +159,37 @@ fn place(args: &PutArgs) -> Result<(Protocol, Url), UsageError> {
                 protocol.word()
             )));
         }
-        return Ok((protocol, http_url(rest)?));
+        return Ok(Place::Url(protocol, http_url(rest)?));
     }
-    if let Some((scheme, _)) = text.split_once("://")
-        && LATER_SCHEMES.contains(&scheme)
-    {
-        return Err(UsageError::unsupported(format!("{scheme}://")));
+    if let Some(provider) = Provider::of_url(text) {
+        return match asked {
+            Some(asked) if asked != provider.protocol() => Err(UsageError::new(format!(
+                "the scheme of the URL is that of {}, and --protocol asks for {}",
+                provider.protocol().word(),
+                asked.word()
+            ))),
+            _ => {
+                let object = provider::object(text, own_name(args))?;
+                Ok(Place::Object(provider, object))
+            }
+        };
     }
     match asked {
-        Some(protocol @ (Protocol::S3 | Protocol::Azure | Protocol::Oss)) => Err(later(protocol)),
-        asked => Ok((asked.unwrap_or(Protocol::Form), http_url(text)?)),
+        Some(Protocol::Azure) => {
+            http_url(text)?;
+            Ok(Place::Object(Provider::Azure, text.to_owned()))
+        }
+        Some(protocol @ (Protocol::S3 | Protocol::Oss)) => {
+            let form = match protocol {
+                Protocol::S3 => Provider::S3.form(),
+                _ => Provider::Oss.form(),
+            };
+            let what = format!("{} uploads go to {form}", protocol.word());
+            Err(UsageError::new(what)
+                .hint("the endpoint is named by the environment, see docs/cli.md"))
+        }
+        asked => Ok(Place::Url(asked.unwrap_or(Protocol::Form), http_url(text)?)),
     }
-}
-
-fn later(protocol: Protocol) -> UsageError {
-    UsageError::unsupported(format!("--protocol {}", protocol.word()))
 }
 
 fn nowhere() -> Url {
@@ -127,32 +198,41 @@ fn nowhere() -> Url {
 
 /// Refuses what would have no effect: an option of another protocol.
 fn own_options(args: &PutArgs, protocol: Protocol) -> Result<(), UsageError> {
-    use Protocol::{Form, Put, S3, Tus, TusDraft};
-    let given: [(&str, bool, &[Protocol]); 12] = [
+    use Protocol::{Azure, Form, Oss, Put, S3, Tus, TusDraft};
+    let given: [(&str, bool, &[Protocol]); 13] = [
         (
             "--part-size",
             args.part_size.is_some(),
-            &[Form, Put, Tus, TusDraft],
+            &[Form, Put, Tus, TusDraft, S3, Azure, Oss],
         ),
         (
             "--content-type",
             args.content_type.is_some(),
-            &[Form, Put, Tus, TusDraft],
+            &[Form, Put, Tus, TusDraft, S3, Azure, Oss],
         ),
         (
             "--header",
             !args.network.header.is_empty(),
             &[Form, Put, Tus, TusDraft],
         ),
-        ("--metadata", !args.metadata.is_empty(), &[Tus]),
+        (
+            "--metadata",
+            !args.metadata.is_empty(),
+            &[Tus, S3, Azure, Oss],
+        ),
         ("--method", args.method.is_some(), &[Form, Put]),
         ("--category", args.category.is_some(), &[Form]),
-        ("--no-overwrite", args.no_overwrite, &[Put]),
+        ("--no-overwrite", args.no_overwrite, &[Put, S3, Azure, Oss]),
         ("--content-digest", args.content_digest.is_some(), &[Put]),
         ("--put-ranges", args.put_ranges, &[Put]),
         ("--tus-checksum", args.tus_checksum.is_some(), &[Tus]),
         ("--tus-concat", args.tus_concat, &[Tus]),
         ("--virtual-host", args.virtual_host, &[S3]),
+        (
+            "--refresh-command",
+            args.refresh_command.is_some(),
+            &[Form, Put, Tus, TusDraft, Protocol::Presigned],
+        ),
     ];
     for (option, is_given, theirs) in given {
         if is_given && !theirs.contains(&protocol) {

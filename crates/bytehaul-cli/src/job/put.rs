@@ -46,7 +46,7 @@ pub(crate) fn resolve(
     args: PutArgs,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<PutPlan, UsageError> {
-    let protocol = protocol::of(&args)?;
+    let protocol = protocol::of(&args, &variable)?;
     let url = protocol::shown(&*protocol);
     let ledger = ledger(args.state_dir.as_deref())?;
     let is_stdin = args.file == Path::new("-");
@@ -132,7 +132,7 @@ fn check_stream(args: &PutArgs, protocol: &dyn UploadProtocol) -> Result<(), Usa
         protocol.name()
     );
     Err(UsageError::new(what)
-        .hint("--protocol tus, tus-draft and put take stdin; or write it to a file first"))
+        .hint("--protocol tus, tus-draft and put take stdin, and so do s3://, az:// and oss://; or write it to a file first"))
 }
 
 /// For presigned uploads the protocol itself has one.

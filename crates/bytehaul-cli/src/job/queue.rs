@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::args::{DisplayArgs, GetArgs, NetworkArgs, PutArgs};
 use crate::input;
+use crate::job::provider::Provider;
 use crate::job::{http_url, put, resolve};
 use crate::usage::UsageError;
 
@@ -43,15 +44,20 @@ pub(crate) fn downloads(mut args: GetArgs) -> Result<Vec<Recipe>, UsageError> {
     let mut whole = args;
     whole.urls.clone_from(&urls);
     whole.mirror.clone_from(&mirrors);
-    let plan = resolve(whole, |_| None)?;
-    for url in urls.iter().chain(&mirrors) {
+    let plan = resolve(whole, crate::variable)?;
+    let is_object = |url: &&String| Provider::of_url(url).is_some();
+    for url in urls.iter().filter(|url| !is_object(url)).chain(&mirrors) {
         no_password(&http_url(url)?)?;
     }
     Ok(plan
         .jobs
         .iter()
-        .map(|job| {
+        .zip(&urls)
+        .map(|(job, url)| {
             let mut recipe = DownloadRecipe::from(&job.spec);
+            if is_object(&url) {
+                recipe.extra.insert(OBJECT.to_owned(), url.clone());
+            }
             recipe.extra.insert(ARGUMENTS.to_owned(), kept.clone());
             recipe.into()
         })
@@ -69,7 +75,7 @@ pub(crate) fn upload(mut args: PutArgs) -> Result<Recipe, UsageError> {
     args.state_dir = args.state_dir.as_deref().map(absolute);
     let (file, url) = (args.file.clone(), args.url.clone());
     let stored = kept(&args)?;
-    let plan = put::resolve(args, |_| None)?;
+    let plan = put::resolve(args, crate::variable)?;
     let target = plan.spec.protocol.target();
     if let Ok(url) = Url::parse(&target) {
         no_password(&url)?;
@@ -91,7 +97,7 @@ pub(crate) fn transfer(
     match &task.recipe {
         Recipe::Download(recipe) => {
             let mut args: GetArgs = given(recipe.extra.get(ARGUMENTS))?;
-            args.urls = vec![recipe.url.clone()];
+            args.urls = vec![recipe.extra.get(OBJECT).unwrap_or(&recipe.url).clone()];
             args.mirror.clone_from(&recipe.mirrors);
             args.network = network.clone();
             let rate = args.transfer.limit_rate.map_or(0, |rate| rate.0);
@@ -155,3 +161,6 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Where the options of a task are kept.
 const ARGUMENTS: &str = "arguments";
+
+/// Where the URL of an object of a provider is kept, which says whose credentials it takes.
+const OBJECT: &str = "object";

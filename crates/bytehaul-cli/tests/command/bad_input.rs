@@ -15,7 +15,7 @@ fn wrong_arguments_try_nothing() {
         (&[][..], &["no URL"][..]),
         (&["not a url"], &["not a url", "scheme"]),
         (&["ftp://h/f"], &["ftp"]),
-        (&["s3://bucket/key"], &["s3://", "not supported"]),
+        (&["s3://bucket/key"], &["credentials", "AWS_ACCESS_KEY_ID"]),
         (&["--checksum", "sha-256=123", &url], &["sha-256"]),
         (&["--checksum", "sha-257=123", &url], &["checksum"]),
         (&["-H", "no colon here", &url], &["header"]),

@@ -220,7 +220,7 @@ fn what_cannot_be_queued() {
             &[".netrc"],
         ),
         (&["add", "put", "-", url], &["stdin"]),
-        (&["add", "put", "f.bin", "s3://b/k"], &["not supported"]),
+        (&["add", "put", "f.bin", "s3://b/k"], &["AWS_ACCESS_KEY_ID"]),
         (
             &["add", "put", "--tus-concat", "f.bin", url],
             &["--tus-concat"],

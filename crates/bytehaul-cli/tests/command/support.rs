@@ -103,6 +103,15 @@ pub(crate) fn bytehaul() -> Command {
     for name in ["BYTEHAUL_BEARER", "NETRC", "BYTEHAUL_STATE_DIR"] {
         command.env_remove(name);
     }
+    for (name, _) in std::env::vars_os() {
+        let is_of_provider = |name: &str| {
+            let prefixes = ["AWS_", "AZURE_", "OSS_"];
+            prefixes.iter().any(|prefix| name.starts_with(prefix))
+        };
+        if name.to_str().is_some_and(is_of_provider) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -171,6 +171,11 @@ impl AzureConfig {
         })
     }
 
+    /// What requests are authorised with, for machines that are handed the credentials; `None`: nothing is set.
+    pub fn credential_source(&self) -> Option<&CredentialSource<AzureCredentials>> {
+        self.credentials.as_ref()
+    }
+
     pub(super) fn validate(&self) -> Result<(), ProtocolError> {
         match self.part_size {
             Some(0) => Err(ProtocolError::parameter("part size", "it is 0")),

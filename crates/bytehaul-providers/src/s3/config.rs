@@ -215,6 +215,11 @@ impl S3Config {
         self
     }
 
+    /// What requests are signed with, for machines that are handed the credentials.
+    pub fn credential_source(&self) -> &CredentialSource<S3Credentials> {
+        &self.credentials
+    }
+
     /// The fields of the creation for an object with these properties.
     pub(super) fn creation(&self, object: &crate::Object) -> Result<HeaderMap, ProtocolError> {
         let mut headers = self.headers.clone();

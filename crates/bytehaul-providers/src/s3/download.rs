@@ -76,11 +76,12 @@ impl DownloadProtocol for S3Download {
         NAME
     }
 
+    /// The URL of the object, which by itself gives nobody a right to it.
     fn target(&self) -> String {
-        match &self.version {
-            None => self.location.to_string(),
-            Some(version) => format!("{}?versionId={version}", self.location),
-        }
+        let version = self.version.as_deref().map(|id| ("versionId", id));
+        let query: Vec<_> = version.into_iter().collect();
+        let url = self.location.url(&query);
+        url.map_or_else(|_| self.location.to_string(), String::from)
     }
 
     fn total_size(&self) -> Option<u64> {
@@ -182,7 +183,8 @@ mod tests {
         let pinned = plain.version("v 1").if_match("\"e\"").unwrap();
         let expected = "\"versionId=v%201\" if-match=\"e\" x-amz-security-token=T";
         assert_eq!(asked(&pinned, &Wanted::From(3)), expected);
-        assert_eq!(pinned.target(), "s3://b/k?versionId=v 1");
+        let at = "https://b.s3.us-east-1.amazonaws.com/k?versionId=v%201";
+        assert_eq!(pinned.target(), at);
         assert_eq!(
             (pinned.expires_at(), pinned.refresh().is_none()),
             (None, true)

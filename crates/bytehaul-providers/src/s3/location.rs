@@ -130,16 +130,17 @@ impl Location {
 }
 
 impl fmt::Display for Location {
-    /// The same text for each try at the same object.
+    /// The same text for each try at the same object, and another one for each other: what URLs give a meaning of its own is encoded
+    /// in the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = encoding::encode_path(self.key.as_bytes());
         match &self.endpoint {
-            None => write!(f, "s3://{}/{}", self.bucket, self.key),
+            None => write!(f, "s3://{}/{key}", self.bucket),
             Some(endpoint) => write!(
                 f,
-                "s3+{}/{}/{}",
+                "s3+{}/{}/{key}",
                 endpoint.as_str().trim_end_matches('/'),
-                self.bucket,
-                self.key
+                self.bucket
             ),
         }
     }

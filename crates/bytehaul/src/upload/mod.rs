@@ -5,6 +5,7 @@ mod body;
 pub(crate) mod checkpoint;
 mod courier;
 mod driver;
+mod errand;
 mod error;
 mod handle;
 pub(crate) mod job;
@@ -28,6 +29,7 @@ use bytehaul_providers::Completed;
 use tokio::sync::watch;
 
 pub use self::checkpoint::{Checkpoint, CheckpointError};
+pub use self::errand::Reply;
 pub use self::error::UploadError;
 pub use self::handle::UploadHandle;
 pub use self::ledger::{RecordContent, UploadLedger, UploadRecord};

@@ -28,7 +28,7 @@ use crate::upload::spec::UploadSpec;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Uploader {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What the uploads of one [`Uploader`] have in common.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{age, enough, id, short};
 use crate::args::AbortArgs;
 use crate::exit::Exit;
-use crate::failure::{self, Circumstances, Failure, Kept};
+use crate::failure::{self, Access, Circumstances, Failure, Kept};
 use crate::job::put::{OnSignal, ledger};
 use crate::job::{self, protocol};
 use crate::network;
@@ -53,6 +53,7 @@ struct With {
     auth: Option<Auth>,
     plan: Option<UploadPlan>,
     forget: bool,
+    variable: fn(&str) -> Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,7 +74,7 @@ enum Stop {
 /// Turns the arguments into a plan. `variable` reads the environment.
 pub(crate) fn resolve(
     args: AbortArgs,
-    variable: impl Fn(&str) -> Option<String>,
+    variable: fn(&str) -> Option<String>,
 ) -> Result<AbortPlan, UsageError> {
     let ledger = ledger(args.state_dir.as_deref())?;
     let records = ledger
@@ -102,6 +103,7 @@ pub(crate) fn resolve(
             auth: job::token(&variable)?,
             plan: args.plan.as_deref().map(protocol::read_plan).transpose()?,
             forget: args.forget,
+            variable,
         },
         say: match (args.display.json, args.display.quiet) {
             (true, _) => Say::Json,
@@ -197,7 +199,14 @@ async fn discard(
         }
     };
     let failed = |error| Stop::Upload(checkpoint.target.clone(), error);
-    let Some(protocol) = protocol::of_record(checkpoint, with.plan.as_ref()) else {
+    let protocol = protocol::of_record(checkpoint, with.plan.as_ref(), &with.variable);
+    let protocol = protocol.map_err(|error| {
+        Stop::Unknown(
+            format!("{}: {}", checkpoint.target, error.message()),
+            "give the credentials that it was begun with, or use --forget to leave it at the server",
+        )
+    });
+    let Some(protocol) = protocol? else {
         // Nothing has to be sent for what is over.
         if !checkpoint.is_open() {
             return ledger.remove(&record.name).map_err(failed);
@@ -205,10 +214,10 @@ async fn discard(
         let (url, name) = (&checkpoint.target, &checkpoint.protocol);
         return Err(Stop::Unknown(
             format!("{url}: what to send to discard an upload by {name} is not known"),
-            "give its plan with --plan, or use --forget to leave it at the server",
+            "give its plan with --plan, or the endpoint and the region that it was begun with; or use --forget to leave it at the server",
         ));
     };
-    let is_planned = protocol.endpoint().is_none();
+    let is_planned = Access::of(&*protocol) == Access::Presigned;
     let spec = match ledger.spec_to_abort(record, protocol) {
         Ok(spec) if !is_planned || record.identity.as_deref() == Some(&spec.identity()) => spec,
         Err(error) if !is_planned => return Err(failed(error)),
@@ -264,7 +273,7 @@ fn tell(chosen: &Chosen, ended: Result<(), Stop>, say: Say) -> Exit {
                 kept: Kept::Nothing,
                 stop: OnSignal::Pause,
                 is_resumable: true,
-                is_presigned: false,
+                access: Access::Given,
             };
             Failure::upload(&subject, &error, of)
         }

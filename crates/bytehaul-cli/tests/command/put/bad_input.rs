@@ -20,20 +20,30 @@ fn wrong_arguments_try_nothing() {
         (&["f.bin"], &["URL"]),
         (&["f.bin", "not a url"], &["not a url", "scheme"]),
         (&["f.bin", "ftp://h/f"], &["ftp"]),
-        (&["f.bin", "s3://bucket/key"], &["s3://", "not supported"]),
+        (
+            &["f.bin", "s3://bucket/key"],
+            &["credentials", "AWS_ACCESS_KEY_ID"],
+        ),
         (
             &["f.bin", "az://container/blob"],
-            &["az://", "not supported"],
-        ),
-        (&["f.bin", "oss://bucket/key"], &["oss://", "not supported"]),
-        (
-            &["--protocol", "s3", "f.bin", url],
-            &["s3", "not supported"],
+            &["account", "AZURE_STORAGE_ACCOUNT"],
         ),
         (
-            &["--protocol", "azure", "f.bin", url],
-            &["azure", "not supported"],
+            &["f.bin", "oss://bucket/key"],
+            &["credentials", "OSS_ACCESS_KEY_ID"],
         ),
+        (&["--protocol", "s3", "f.bin", url], &["s3://BUCKET/KEY"]),
+        (&["--protocol", "azure", "f.bin", url], &["signature"]),
+        (&["--protocol", "tus", "f.bin", "s3://b/k"], &["s3", "tus"]),
+        (
+            &["-H", "A: b", "f.bin", "s3://b/k"],
+            &["--header", "s3 uploads"],
+        ),
+        (
+            &["--virtual-host", "f.bin", "az://c/b"],
+            &["--virtual-host", "azure"],
+        ),
+        (&["-", "s3://b/"], &["names no object"]),
         (&["--protocol", "gopher", "f.bin", url], &["gopher", "tus"]),
         (
             &["--protocol", "form", "f.bin", "tus+http://h/"],
