@@ -3,6 +3,7 @@
 mod layers;
 mod links;
 mod manifests;
+mod named_tests;
 mod sources;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     top_level(&files, &mut findings);
     sources::check(workspace.root(), &files, &mut findings);
     links::check(workspace.root(), &files, &mut findings);
+    named_tests::check(workspace.root(), &files, &mut findings);
     manifests::check(workspace.root(), &metadata, &mut findings);
     layers::check(workspace, &metadata, &mut findings)?;
     report(&findings)
