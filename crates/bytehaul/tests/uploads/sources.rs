@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytehaul::{Checksum, UploadError, UploadSpec, UploadState, Uploader, protocol};
-use bytehaul_testkit::uploads::FormServer;
+use bytehaul_testkit::uploads::{FormServer, FormSetup};
 
 fn uploader() -> Uploader {
     Uploader::builder().proxy_from_env(false).build().unwrap()
@@ -57,4 +57,26 @@ async fn a_wrong_checksum_completes_nothing() {
         "{error:?}"
     );
     assert_eq!(error.code(), 116);
+}
+
+#[tokio::test]
+async fn the_tasks_method_and_headers_are_on_every_request() {
+    for method in ["POST", "PUT", "PATCH"] {
+        let setup = FormSetup::new().method(method).header("X-Task", "7");
+        let Some(server) = FormServer::start_with(&setup) else {
+            return;
+        };
+        let form = protocol::Form::new(server.url()).method(method.parse().unwrap());
+        let spec = UploadSpec::bytes("b", bytes(10_000), form)
+            .part_size(4096)
+            .header("X-Task", "7");
+        let outcome = uploader().upload(spec).wait().await.unwrap();
+        assert_eq!(outcome.bytes, 10_000);
+        let requests = server.gate().requests();
+        assert_eq!(requests.len(), 4, "{:?}", server.gate().lines());
+        for request in requests {
+            assert_eq!(request.header("x-task"), Some("7"));
+        }
+        assert_eq!(server.violations(), [""; 0], "{method}");
+    }
 }
