@@ -1,5 +1,6 @@
 //! The arguments as they are typed: their names, forms, defaults and help texts.
 
+mod presign;
 mod put;
 #[cfg(feature = "queue")]
 mod queue;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use crate::args::presign::{PresignArgs, SignedMethod};
 pub(crate) use crate::args::put::{ContentDigest, Protocol, PutArgs, TusChecksum};
 #[cfg(feature = "queue")]
 pub(crate) use crate::args::queue::{AddArgs, AddCommand, QueueCommand, RunArgs, TasksArgs};
@@ -43,6 +45,8 @@ pub(crate) enum Command {
     /// The same command run again resumes, where the protocol and the server can; it sends nothing when the upload is
     /// complete and the file is still the same.
     Put(Box<PutArgs>),
+    /// Sign a URL or the plan of an upload with a provider's credentials, for somebody who has none
+    Presign(Box<PresignArgs>),
     /// List or discard uploads that were begun
     #[command(subcommand)]
     Uploads(UploadsCommand),

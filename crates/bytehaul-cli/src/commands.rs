@@ -1,8 +1,10 @@
 //! The commands, each in a file of its own.
 
+pub(crate) mod asked;
 #[cfg(feature = "demo")]
 pub(crate) mod demo;
 pub(crate) mod get;
+pub(crate) mod presign;
 pub(crate) mod put;
 #[cfg(feature = "queue")]
 pub(crate) mod queue;

@@ -8,7 +8,7 @@ use std::fmt;
 use bytehaul::{DownloadError, ErrorKind};
 
 use crate::exit::Exit;
-pub(crate) use crate::failure::upload::{Access, Circumstances};
+pub(crate) use crate::failure::upload::{Access, Circumstances, PROVIDER};
 
 /// A failed file, ready to be shown.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -23,9 +23,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{AbortArgs, Cli, Command, DisplayArgs, GetArgs, PutArgs, UploadsCommand};
+use crate::args::{
+    AbortArgs, Cli, Command, DisplayArgs, GetArgs, ListArgs, NetworkArgs, PresignArgs, PutArgs,
+    UploadsCommand,
+};
 #[cfg(feature = "queue")]
 use crate::args::{QueueCommand, RunArgs};
+use crate::commands::uploads::provider::{Deed, Which};
 use crate::exit::Exit;
 use crate::output::{Output, to_stderr};
 use crate::signals::Signals;
@@ -39,7 +43,8 @@ fn run() -> Exit {
     match Cli::try_parse().map(|cli| cli.command) {
         Ok(Command::Get(args)) => get(*args),
         Ok(Command::Put(args)) => put(*args),
-        Ok(Command::Uploads(UploadsCommand::List(args))) => commands::uploads::list::run(&args),
+        Ok(Command::Presign(args)) => presign(&args),
+        Ok(Command::Uploads(UploadsCommand::List(args))) => list(&args),
         Ok(Command::Uploads(UploadsCommand::Abort(args))) => abort(*args),
         #[cfg(feature = "queue")]
         Ok(Command::Queue(QueueCommand::Run(args))) => queue(*args),
@@ -79,8 +84,42 @@ fn put(args: PutArgs) -> Exit {
     }
 }
 
+fn presign(args: &PresignArgs) -> Exit {
+    logging::install(args.display.verbose);
+    match commands::presign::resolve(args, variable) {
+        Ok(signing) => with_runtime(|signals| commands::presign::run(signing, signals)),
+        Err(error) => error.report(),
+    }
+}
+
+fn list(args: &ListArgs) -> Exit {
+    let Some(url) = &args.provider else {
+        return commands::uploads::list::run(args);
+    };
+    let which = match args.older_than {
+        Some(span) => Which::OlderThan(span.0),
+        None => Which::All,
+    };
+    ask(url, which, Deed::List, (&args.network, args.json))
+}
+
+fn ask(url: &str, which: Which, deed: Deed, how: (&NetworkArgs, bool)) -> Exit {
+    match commands::uploads::provider::resolve(url, which, deed, how, variable) {
+        Ok(asking) => with_runtime(|signals| commands::uploads::provider::run(asking, signals)),
+        Err(error) => error.report(),
+    }
+}
+
 fn abort(args: AbortArgs) -> Exit {
     logging::install(args.display.verbose);
+    if let Some(url) = &args.provider {
+        let which = match args.older_than {
+            Some(span) => Which::OlderThan(span.0),
+            None if args.all => Which::All,
+            None => Which::Named(args.ids),
+        };
+        return ask(url, which, Deed::Abort, (&args.network, args.display.json));
+    }
     match commands::uploads::abort::resolve(args, variable) {
         Ok(plan) => with_runtime(|signals| commands::uploads::abort::run(plan, signals)),
         Err(error) => error.report(),

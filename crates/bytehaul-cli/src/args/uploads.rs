@@ -10,7 +10,7 @@ use crate::values::Span;
 #[derive(Subcommand, Debug)]
 pub(crate) enum UploadsCommand {
     /// List the uploads that were begun on this machine
-    List(ListArgs),
+    List(Box<ListArgs>),
     /// Discard what uploads have staged at their servers, and forget them
     Abort(Box<AbortArgs>),
 }
@@ -25,6 +25,17 @@ pub(crate) struct ListArgs {
     /// Where uploads are remembered [default: BYTEHAUL_STATE_DIR, then the user's directory for state]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+
+    /// Ask a provider what it has of uploads, whoever began them: s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or oss://BUCKET/PREFIX
+    #[arg(long, value_name = "URL", conflicts_with = "state_dir")]
+    pub(crate) provider: Option<String>,
+
+    /// Of a provider, those that were begun so long ago
+    #[arg(long, value_name = "DUR", requires = "provider")]
+    pub(crate) older_than: Option<Span>,
+
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 }
 
 /// What `uploads abort` takes.
@@ -41,6 +52,10 @@ pub(crate) struct AbortArgs {
     /// Those that nothing has happened to for so long
     #[arg(long, value_name = "DUR", conflicts_with = "ids")]
     pub(crate) older_than: Option<Span>,
+
+    /// Discard what a provider has of uploads, whoever began them, by the ids that `uploads list --provider` shows or by their age
+    #[arg(long, value_name = "URL", conflicts_with_all = ["forget", "plan", "state_dir"])]
+    pub(crate) provider: Option<String>,
 
     /// Only forget them: send nothing, and leave at the server what is staged there
     #[arg(long)]

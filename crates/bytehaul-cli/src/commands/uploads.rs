@@ -2,6 +2,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod list;
+pub(crate) mod provider;
 
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -114,7 +114,8 @@ fn hint(error: &UploadError, of: Circumstances) -> Option<&'static str> {
     }
 }
 
-const PROVIDER: &str = "check the name, the credentials and what they allow, the region and the endpoint: docs/cli.md has the variables";
+/// What to do where a provider refuses.
+pub(crate) const PROVIDER: &str = "check the name, the credentials and what they allow, the region and the endpoint: docs/cli.md has the variables";
 
 // Stable numbers of the library: see `UploadError::code`.
 const UNPARSED: u16 = 113;
