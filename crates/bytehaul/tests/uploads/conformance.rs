@@ -1,7 +1,5 @@
 //! The conformance suite of uploads, run for every protocol against a real server.
 
-use std::future::Future;
-
 use bytehaul_testkit::conformance::endpoints::{Azure, Concatenated, Draft, Form, Put, S3, Tus};
 use bytehaul_testkit::conformance::{Bed, Endpoint, cases};
 use bytehaul_testkit::uploads::TusSetup;
