@@ -77,7 +77,12 @@ impl Play {
 }
 
 /// Status, fields and body of an answer, and which bytes of the source were sent for it.
-type Reported<'a> = (StatusCode, &'a [(String, String)], &'a Bytes, Option<Range<u64>>);
+type Reported<'a> = (
+    StatusCode,
+    &'a [(String, String)],
+    &'a Bytes,
+    Option<Range<u64>>,
+);
 
 /// How it ended.
 #[derive(Debug)]
@@ -198,6 +203,7 @@ impl<'a> Driven<'a> {
                 Play::Early(_) => unreachable!("made an answer above"),
                 Play::Answer(status, fields, body) => {
                     let status = StatusCode::from_u16(status).unwrap();
+                    available.ended |= seen.chunked && sent == seen.source;
                     let reported = (status, &*fields, &body, sent);
                     match self.report(&mut *session, &exchange, reported, now) {
                         Ok(()) => {

@@ -108,18 +108,23 @@ impl Session {
         })
     }
 
-    fn part(&mut self, available: Available) -> Next {
+    fn part(&mut self, available: Available) -> Result<Next, ProtocolError> {
         if available.ended {
             self.context.total = Some(available.until);
+            if self.acknowledged().bytes > available.until {
+                let until = available.until;
+                let what = format!("the server has more than the {until} bytes of the source");
+                return Err(ProtocolError::new(ProtocolErrorKind::Range, what));
+            }
         }
         let Some((index, number, range)) = self.pick(available) else {
-            return match self.all_sent(available) {
+            return Ok(match self.all_sent(available) {
                 true => {
                     self.state = State::Commit;
                     self.commit()
                 }
                 false => Next::Wait,
-            };
+            });
         };
         let id = self.ids.fresh();
         match &mut self.sent {
@@ -145,7 +150,7 @@ impl Session {
                 boxed(Delivered { taken, size, crc })
             })
         };
-        Next::Call(Box::new(Call::new(id, step, run).source(range)))
+        Ok(Next::Call(Box::new(Call::new(id, step, run).source(range))))
     }
 
     /// The next part whose bytes are there.
@@ -154,7 +159,7 @@ impl Session {
             Sent::Serial { cursor, tags } => {
                 let start = cursor.offset();
                 let end = start.saturating_add(self.part_size).min(available.until);
-                let whole = end - start == self.part_size || available.ended;
+                let whole = end.saturating_sub(start) == self.part_size || available.ended;
                 let number = u32::try_from(tags.len() + 1).unwrap_or(u32::MAX);
                 (whole && start < end).then_some((0, number, start..end))
             }
@@ -323,7 +328,7 @@ impl UploadSession for Session {
     fn next(&mut self, available: Available, _now: SystemTime) -> Result<Next, ProtocolError> {
         Ok(match self.state {
             State::Begin => self.begin(),
-            State::Sending => self.part(available),
+            State::Sending => return self.part(available),
             State::Commit => self.commit(),
             State::Done => {
                 let payload = self.payload.clone();

@@ -182,11 +182,15 @@ impl Session {
     fn taken(&mut self, id: ExchangeId, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
         match what {
             What::Part(index) => {
-                self.flights.remove(&id);
                 let Some(part) = self.parts.get(index) else {
                     return Ok(());
                 };
                 let size = part.range.end - part.range.start;
+                if answer.sent != size {
+                    let what = "the server answered before it had the whole part";
+                    return Err(Fault::Again(what.into()));
+                }
+                self.flights.remove(&id);
                 let receipt = PartReceipt::new(part.number, part.range.start, size)
                     .tag(answer.header("etag").map(str::to_owned))
                     .crc32c(answer.crc32c);

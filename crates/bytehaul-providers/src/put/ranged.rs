@@ -213,7 +213,10 @@ impl Ranged {
             Why::Lost(range) => self.after_loss(length, &range),
             Why::Confirm => self.confirm(length, answer),
             Why::Abort => {
-                let ours = length.is_some_and(|length| self.can_be_ours(length, answer));
+                // Parts go one after the other, so at most one was on its way.
+                let most = self.cursor.offset().saturating_add(self.part_size);
+                let ours =
+                    length.is_some_and(|length| length <= most && self.can_be_ours(length, answer));
                 self.state = match ours {
                     true => State::Delete(strong(answer)),
                     false => State::Aborted,

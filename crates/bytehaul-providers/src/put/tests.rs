@@ -284,6 +284,7 @@ fn a_stream_is_sent_once() {
     let sent = "PUT 0..10 chunked expect";
     check(&[&format!("{sent} -> 200")], "done");
     check(&[&format!("{sent} -> 503")], "failed 503");
+    check(&[&format!("{sent} -> early 200")], "failed Indeterminate");
     check(
         &[&format!("{sent} -> early 503"), &format!("{sent} -> 200")],
         "done",

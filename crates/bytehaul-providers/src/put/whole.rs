@@ -23,6 +23,8 @@ pub(super) struct Whole {
     digests: Digests,
     /// Whether an earlier try may have made the object.
     doubt: bool,
+    /// Bytes of a stream that went before an answer which calls it complete.
+    streamed: Option<u64>,
     expect: bool,
     ids: Ids,
     state: State,
@@ -78,6 +80,7 @@ impl Whole {
             len: object.len,
             digests: Digests::new(put.algorithms(), 0..object.len.unwrap_or(0), object.digest),
             doubt: begun,
+            streamed: None,
             expect: true,
             ids: Ids::default(),
             state,
@@ -122,7 +125,7 @@ impl Whole {
         let crc = crc.map(|crc| Crc::Crc32c.digest(crc.into()));
         match answer.status {
             status if status.is_success() && !whole => Err(self.hasty()),
-            status if status.is_success() => self.made(answer, crc),
+            status if status.is_success() => self.made(answer, crc, body),
             StatusCode::PRECONDITION_FAILED if self.put.if_none_match_any => {
                 if !self.doubt {
                     return Err(exists("an object is there already"));
@@ -159,7 +162,7 @@ impl Whole {
         self.put.method == Method::POST && !self.put.idempotent
     }
 
-    fn made(&mut self, answer: &Answer<'_>, crc: Option<Digest>) -> Result<(), Fault> {
+    fn made(&mut self, answer: &Answer<'_>, crc: Option<Digest>, body: Body) -> Result<(), Fault> {
         let known: Vec<Digest> = self.digests.known().iter().copied().chain(crc).collect();
         let verified = match proof::said(answer, &self.put.method, &known) {
             Said::Nothing => None,
@@ -169,6 +172,7 @@ impl Whole {
                 return Err(ProtocolError::new(ProtocolErrorKind::Checksum, what).into());
             }
         };
+        self.streamed = (body == Body::Once).then_some(answer.sent);
         let len = self.len.unwrap_or(answer.sent);
         self.state = State::Done(proof::completed(answer, verified), len);
         Ok(())
@@ -236,6 +240,15 @@ impl UploadSession for Whole {
                 self.state = State::Looking(id, etag);
                 let url = self.url.clone();
                 Next::Send(Box::new(Exchange::new(id, Step::Check, Method::HEAD, url)))
+            }
+            // A success before the end of a stream, which cannot be sent again, is of whatever the server had by then.
+            State::Done(..)
+                if self
+                    .streamed
+                    .is_some_and(|sent| !(available.ended && available.until == sent)) =>
+            {
+                self.state = State::Unknown;
+                return Err(ProtocolError::new(ProtocolErrorKind::Indeterminate, HASTY));
             }
             State::Done(completed, _) => Next::Done(completed.clone()),
             State::Unknown => return Err(unknown()),

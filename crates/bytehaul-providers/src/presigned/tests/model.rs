@@ -283,7 +283,9 @@ impl Driver {
             headers.insert("content-length", len.into());
         }
         let body = Bytes::from(body);
-        let answer = Answer::new(status, &headers, &body, &exchange.url);
+        let sent = exchange.payload.source_range();
+        let sent = sent.map_or(0, |range| range.end - range.start);
+        let answer = Answer::new(status, &headers, &body, &exchange.url).sent(sent, None);
         ended(session.answered(id, &answer, self.now), id, status, session)
     }
 }

@@ -304,6 +304,7 @@ fn an_abort_deletes_what_is_ours() {
     for head in [
         "200 [Content-Length: 4] [ETag: \"v2\"]",
         "200 [Content-Length: 3]",
+        "200 [Content-Length: 9]",
         "200 [Content-Length: 11]",
         "200",
         "404",
