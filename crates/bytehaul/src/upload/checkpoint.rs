@@ -29,10 +29,17 @@ pub struct Checkpoint {
     pub protocol: String,
     /// Where to, redacted.
     pub target: String,
+    /// What tells the upload from others whose targets look the same when they are redacted, as a hash; `None` in those of
+    /// earlier versions.
+    #[serde(default)]
+    pub identity: Option<String>,
     /// What the source is: an absolute path, or the name that was given to bytes or a reader.
     pub source: String,
     /// What the source looked like.
     pub fingerprint: Fingerprint,
+    /// CRC-32C of a source in memory, of which the fingerprint tells the length alone.
+    #[serde(default)]
+    pub content: Option<u32>,
     /// Whether the source was found to look different since the session was begun: from then on, what the server has beyond
     /// the receipts is not believed to be of it.
     #[serde(default)]
@@ -50,7 +57,8 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Bytes of parts that the server has answered for.
     pub fn acknowledged(&self) -> u64 {
-        self.session.parts.iter().map(|part| part.size).sum()
+        let sizes = self.session.parts.iter().map(|part| part.size);
+        sizes.fold(0, u64::saturating_add)
     }
 
     /// Whether the server may hold something of this session that is not an object yet.

@@ -219,6 +219,8 @@ mod tests {
             protocol: "put".into(),
             target: "http://h/".into(),
             source: key.into(),
+            identity: None,
+            content: None,
             fingerprint: Fingerprint::of_bytes(0),
             total: None,
             begun_at: 0,

@@ -4,9 +4,9 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bytehaul_integrity::crc32c_append;
+use bytehaul_integrity::{Algorithm, crc32c_append};
 use bytehaul_providers::{Acknowledged, Available, Left, PartReceipt, Saved, Stage};
 use bytehaul_ratelimit::BytesPerSecond;
 use bytehaul_storage::source::Fingerprint;
@@ -59,17 +59,25 @@ pub(crate) async fn open(
         stats.set_total(len);
     }
     let courier = Arc::new(courier(shared, access, &job, source, &stats));
-    let earlier = earlier(&job, &keeper).await?;
+    let content = content(&courier.source).await;
+    let identity = hashed(&job.identity);
+    let earlier = earlier(&job, &keeper).await?.filter(|earlier| {
+        let is_ours = earlier.identity.as_ref().is_none_or(|it| *it == identity);
+        if !is_ours {
+            bytehaul_log::warn!("a checkpoint of another upload is not used");
+        }
+        is_ours
+    });
     let begun_at = earlier.as_ref().map(|earlier| earlier.begun_at);
     let left = match earlier {
         None => None,
         Some(earlier) => {
-            let left = prove(&courier.source, &fingerprint, &earlier).await?;
+            let left = prove(&courier.source, &fingerprint, content, &earlier).await?;
             // Of another source, or not wanted: it is of no use any more, and its staging is not left behind.
             let useless = job.resume == Resume::Discard || left.is_none();
             let given = job.protocol.capabilities().given_session;
             if useless && earlier.is_open() && !given {
-                discard(&job, &courier, &stats, &earlier).await;
+                discard(&job, &courier, &earlier).await;
             }
             left.filter(|_| !useless)
         }
@@ -80,7 +88,9 @@ pub(crate) async fn open(
         protocol: job.protocol.name().to_owned(),
         target: job.target.clone(),
         source: job.source_name.clone(),
+        identity: Some(identity),
         fingerprint,
+        content,
         total: job.object.len,
         begun_at: begun_at.unwrap_or_else(now),
         updated_at: now(),
@@ -127,7 +137,7 @@ pub(crate) async fn open_to_abort(
         keeper.remove().await?;
         return Ok(None);
     }
-    let stats = Arc::new(Stats::new(std::time::Instant::now()));
+    let stats = Arc::new(Stats::new(Instant::now()));
     let courier = courier(shared, access, &job, Source::Bytes(Bytes::new()), &stats);
     to_abort(&job, Arc::new(courier), stats, keeper, &earlier).map(Some)
 }
@@ -155,6 +165,7 @@ async fn earlier(job: &Job, keeper: &Keeper) -> Result<Option<Checkpoint>, Uploa
 async fn prove(
     source: &Source,
     fingerprint: &Fingerprint,
+    content: Option<u32>,
     earlier: &Checkpoint,
 ) -> Result<Option<Left>, UploadError> {
     // What a stream gave then cannot be compared with what it gives now.
@@ -168,10 +179,11 @@ async fn prove(
             "the source may have changed since; its bytes decide"
         );
     }
+    let looks_same = difference.is_none() && earlier.content == content;
     let mut saved = earlier.session.clone();
     let mut claimed = std::mem::take(&mut saved.parts);
     let all = claimed.len();
-    if difference.is_some() {
+    if !looks_same {
         // Nothing speaks for these but the fingerprint.
         claimed.retain(|part| part.crc32c.is_some());
     }
@@ -183,7 +195,7 @@ async fn prove(
         );
     }
     let same = saved.parts.len() == all;
-    let looks_same = difference.is_none() && !earlier.source_changed;
+    let looks_same = looks_same && !earlier.source_changed;
     let unchanged = same && (looks_same || covers(&saved.parts, fingerprint.size()));
     // Nothing at all is the same: it is another source of the same length. Of a complete object all has to be.
     if !unchanged && (saved.parts.is_empty() || saved.stage == Stage::Complete) {
@@ -242,10 +254,25 @@ async fn same_bytes(
     checked.map_err(|error: bytehaul_storage::Error| error.into())
 }
 
-/// Discards a session that is of no use, as far as that is possible.
-async fn discard(job: &Job, courier: &Arc<Courier>, stats: &Arc<Stats>, earlier: &Checkpoint) {
+/// What a source in memory is, beyond its length.
+async fn content(source: &Source) -> Option<u32> {
+    let Source::Bytes(bytes) = source else {
+        return None;
+    };
+    let bytes = bytes.clone();
+    Some(blocking(move || crc32c_append(0, &bytes)).await)
+}
+
+fn hashed(identity: &str) -> String {
+    let digest = bytehaul_integrity::Hasher::digest(Algorithm::Sha256, identity.as_bytes());
+    digest.hex()[..32].to_owned()
+}
+
+/// Discards a session that is of no use, as far as that is possible. What it had counts for nothing in the new one.
+async fn discard(job: &Job, courier: &Arc<Courier>, earlier: &Checkpoint) {
     let none = Arc::new(Keeper::none());
-    let driver = to_abort(job, Arc::clone(courier), Arc::clone(stats), none, earlier);
+    let stats = Arc::new(Stats::new(Instant::now()));
+    let driver = to_abort(job, Arc::clone(courier), stats, none, earlier);
     let aborted = match driver {
         Ok(mut driver) => {
             driver.retries = Retries::new(
@@ -301,6 +328,7 @@ fn ledger(
         sender,
         form,
         saving: None,
+        is_kept: false,
         last: None,
         pause: Duration::ZERO,
         is_dirty: false,
@@ -341,6 +369,7 @@ fn driver(
         digests: 0,
         acknowledged: 0,
         denied: 0,
+        in_any_order: job.protocol.capabilities().parallel,
         in_doubt: false,
         hold: Some(0),
         told: None,
@@ -403,4 +432,50 @@ fn courier(
 
 fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of an upload of `before` that has the receipt of so many bytes, for one of `now`: the bytes whose receipts
+    /// are kept, and whether what the server has beyond them is believed.
+    async fn check(before: &'static [u8], receipt: u64, now: &'static [u8]) -> Option<(u64, bool)> {
+        let was = Source::Bytes(Bytes::from_static(before));
+        let source = Source::Bytes(Bytes::from_static(now));
+        let mut session = Saved::default();
+        session.stage = Stage::Sending;
+        if receipt > 0 {
+            let crc = crc32c_append(0, &before[..receipt as usize]);
+            session.parts = vec![PartReceipt::new(1, 0, receipt).crc32c(crc)];
+        }
+        let earlier = Checkpoint {
+            version: VERSION,
+            protocol: "put".into(),
+            target: "http://h/".into(),
+            source: "name".into(),
+            identity: None,
+            fingerprint: was.fingerprint(),
+            content: content(&was).await,
+            source_changed: false,
+            total: was.len(),
+            begun_at: 0,
+            updated_at: 0,
+            session,
+        };
+        let (fingerprint, content) = (source.fingerprint(), content(&source).await);
+        let left = prove(&source, &fingerprint, content, &earlier).await;
+        let left = left.unwrap()?;
+        let kept = left.saved.parts.iter().map(|part| part.size).sum();
+        Some((kept, left.unchanged))
+    }
+
+    #[tokio::test]
+    async fn other_bytes_of_the_same_length_are_another_source() {
+        assert_eq!(check(b"abcdef", 0, b"abcdef").await, Some((0, true)));
+        assert_eq!(check(b"abcdef", 3, b"abcdef").await, Some((3, true)));
+        assert_eq!(check(b"abcdef", 0, b"ABCDEF").await, None);
+        assert_eq!(check(b"abcdef", 3, b"ABCDEF").await, None);
+        assert_eq!(check(b"abcdef", 3, b"abcDEF").await, Some((3, false)));
+    }
 }
