@@ -7,6 +7,7 @@ use bytehaul_providers::{
     CallError, ExchangeId, Fault, Lost, ProtocolError, ProtocolErrorKind, Returned, Stage, Step,
 };
 use bytehaul_schedule::{Class, Failure};
+use bytehaul_transport::ErrorKind;
 
 use crate::session::renewal::Then;
 use crate::upload::courier::{Came, Done, Received, wait_asked_for};
@@ -31,13 +32,29 @@ impl Driver {
                 self.doubt(&step, done);
                 self.again(id, &step, how, failure, error)
             }
-            Came::Fatal(error) => Err(error),
+            Came::Fatal(error) => Err(self.fatal(&step, error)),
+        }
+    }
+
+    /// An end, unless the object may be there all the same: an earlier request may have completed it, or this one, whose
+    /// answer is only too large.
+    fn fatal(&self, step: &Step, error: UploadError) -> UploadError {
+        let heard = match &error {
+            UploadError::Network { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::HeadersTooLarge | ErrorKind::BodyTooLarge
+            ),
+            _ => false,
+        };
+        match heard && self.may_be_the_end(step) || self.in_doubt && *step == Step::Commit {
+            true => self.indeterminate(error, 0),
+            false => error,
         }
     }
 
     /// Something that may have been done: if it completes the object, nothing is certain before the server has said more.
     fn doubt(&mut self, step: &Step, done: Done) {
-        if done == Done::Perhaps && self.completes(step) {
+        if done == Done::Perhaps && self.may_be_the_end(step) {
             self.in_doubt = true;
         }
     }
@@ -52,6 +69,16 @@ impl Driver {
         }
     }
 
+    /// Whether the object may be complete once this is done, and nobody asks for more: where parts go in any order a commit
+    /// follows, unless one part is all of it.
+    fn may_be_the_end(&self, step: &Step) -> bool {
+        let is_all = match step {
+            Step::Part { range, .. } => range.start == 0 || !self.in_any_order,
+            _ => true,
+        };
+        is_all && self.completes(step)
+    }
+
     async fn answered(
         &mut self,
         id: ExchangeId,
@@ -63,8 +90,10 @@ impl Driver {
         let fault = match taken {
             Ok(()) => {
                 self.retries.succeeded(&step);
-                // Not every answer tells of the commit: the session knows whether it still is to be made sure of.
-                self.in_doubt &= self.session.stage() == Stage::Committing;
+                // Not every answer tells of the commit: the session knows whether it still is to be made sure of, of which
+                // a commit that was taken is no less in need.
+                let is_open = self.session.stage() == Stage::Committing;
+                self.in_doubt = is_open && (self.in_doubt || step == Step::Commit);
                 return Ok(());
             }
             Err(fault) => fault,
@@ -90,7 +119,7 @@ impl Driver {
                         self.doubt(&step, done);
                         self.again(id, &step, how, failure, error)
                     }
-                    Came::Fatal(error) => Err(error),
+                    Came::Fatal(error) => Err(self.fatal(&step, error)),
                     Came::Answer(_) => Ok(()),
                 }
             }
@@ -118,6 +147,7 @@ impl Driver {
             Ok(value) => match self.session.returned(id, value, SystemTime::now()) {
                 Ok(()) => {
                     self.retries.succeeded(&step);
+                    self.in_doubt &= self.session.stage() == Stage::Committing;
                     Ok(())
                 }
                 Err(Fault::Fatal(error)) => Err(self.protocol(error)),
@@ -139,6 +169,11 @@ impl Driver {
                     false => Class::Fatal,
                 });
                 failure.retry_after = error.retry_after;
+                // The application's own code commits in a call of its own, and no part completes anything.
+                let refused = error.status.is_some_and(|status| !status.is_server_error());
+                if step == Step::Commit && error.retry && !refused {
+                    self.in_doubt = true;
+                }
                 let how = error.status.map_or(Lost::Unknown, Lost::Refused);
                 let what = match step {
                     Step::Refresh => "the access could not be renewed",

@@ -153,10 +153,12 @@ impl Courier {
             how: Lost::Refused(status),
             failure,
             error,
-            // A gateway that gave up need not know what became of it.
-            done: match status.is_server_error() {
-                true => Done::Perhaps,
-                false => Done::No,
+            done: match status {
+                // It says that it has not (RFC 9110, section 15.6.4).
+                StatusCode::SERVICE_UNAVAILABLE => Done::No,
+                // A gateway that gave up need not know what became of it.
+                status if status.is_server_error() => Done::Perhaps,
+                _ => Done::No,
             },
         }
     }
@@ -244,7 +246,7 @@ impl Courier {
         }
     }
 
-    fn failed(&self, failed: Failed) -> UploadError {
+    pub(crate) fn failed(&self, failed: Failed) -> UploadError {
         match failed {
             Failed::Storage(error) => error.into(),
             Failed::Read(source) => UploadError::Read {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::session::panicked;
+use crate::upload::body::Failed;
 use crate::upload::courier::{Came, Courier};
 use crate::upload::error::UploadError;
 use crate::upload::progress::UploadState;
@@ -36,6 +37,8 @@ pub(crate) struct Driver {
     /// Flights that are no requests.
     pub(crate) digests: usize,
     pub(crate) acknowledged: u64,
+    /// Whether parts may be sent in any order.
+    pub(crate) in_any_order: bool,
     /// Whether the object may be complete, for all that is known.
     pub(crate) in_doubt: bool,
     /// Requests that were denied and sent again with newer credentials, since the server had more than before.
@@ -91,10 +94,16 @@ impl Driver {
             if let Some(end) = self.launch().await? {
                 return Ok(end);
             }
+            let due = self.ledger.due();
             let landed = tokio::select! {
                 landed = self.flights.join_next() => landed,
                 saved = self.ledger.saved() => {
                     self.stats.durable(saved);
+                    continue;
+                }
+                // What was not saved at once for being too soon is not left until something else happens.
+                () = due => {
+                    self.save_when_due();
                     continue;
                 }
             };
@@ -150,6 +159,10 @@ impl Driver {
                     });
                 }
                 Next::Done(completed) => {
+                    // Whatever step it was that completed it, or none of this run.
+                    if let Checksum::Beside(verdict) = &self.checksum {
+                        verified(verdict.clone()).await?;
+                    }
                     self.save_now().await?;
                     // An object that is there is sent by no other run, with or without receipts.
                     self.stats.durable(available.until);
@@ -208,8 +221,11 @@ impl Driver {
                 Some(range) => courier.source.load(range.clone()).await,
                 None => Ok(bytes::Bytes::new()),
             };
+            let wanted = range.as_ref().map_or(0, |range| range.end - range.start);
             let data = match loaded {
-                Ok(data) => data,
+                Ok(data) if data.len() as u64 == wanted => data,
+                // A stream of which these bytes are no longer held.
+                Ok(_) => return Landed::Unread(courier.failed(Failed::UsedUp)),
                 Err(error) => return Landed::Unread(error),
             };
             courier.limiter.acquire(data.len() as u64).await;
@@ -253,7 +269,9 @@ impl Driver {
         step: &Step,
     ) -> Result<Option<watch::Receiver<Option<Result<Digest, UploadError>>>>, UploadError> {
         let available = self.courier.source.available();
-        if !self.completes(step) {
+        // Of no bytes, the session alone may be the object.
+        let is_empty = available.ended && available.until == 0;
+        if !(self.completes(step) || *step == Step::Begin && is_empty) {
             return Ok(None);
         }
         match &mut self.checksum {

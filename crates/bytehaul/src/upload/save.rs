@@ -18,6 +18,8 @@ pub(crate) struct Ledger {
     /// All of it but the session.
     pub(crate) form: Checkpoint,
     pub(crate) saving: Option<tokio::task::JoinHandle<(u64, Result<(), UploadError>)>>,
+    /// Whether one save has succeeded.
+    pub(crate) is_kept: bool,
     pub(crate) last: Option<Instant>,
     pub(crate) pause: Duration,
     pub(crate) is_dirty: bool,
@@ -38,7 +40,6 @@ impl Driver {
 
     /// Writes the checkpoint and waits for it. The first one has to succeed: without it a session could be forgotten.
     pub(crate) async fn save_now(&mut self) -> Result<(), UploadError> {
-        let is_first = self.ledger.stage.is_none();
         // By reference: when this future is dropped, the next save still waits for the one that is under way.
         if let Some(saving) = &mut self.ledger.saving {
             let _ = saving.await;
@@ -53,11 +54,12 @@ impl Driver {
         self.ledger.saving = None;
         match saved {
             Ok((bytes, Ok(()))) => {
+                self.ledger.is_kept = true;
                 self.stats.durable(bytes);
                 self.ledger.pause = MOST_OFTEN;
                 Ok(())
             }
-            Ok((_, Err(error))) if is_first => Err(error),
+            Ok((_, Err(error))) if !self.ledger.is_kept => Err(error),
             Ok((_, Err(error))) => {
                 bytehaul_log::warn!(%error, "the checkpoint could not be written");
                 Ok(())
@@ -87,6 +89,18 @@ impl Ledger {
         }));
     }
 
+    /// It is time for a save that was put off. Never resolves when there is none. Cancel-safe.
+    pub(crate) fn due(&self) -> impl Future<Output = ()> + use<> {
+        let waits = self.is_dirty && self.saving.is_none();
+        let due = self.last.filter(|_| waits).map(|last| last + self.pause);
+        async move {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// A save beside the transfer has ended: how many bytes it tells of. Never resolves when there is none. Cancel-safe.
     pub(crate) async fn saved(&mut self) -> u64 {
         let Some(saving) = &mut self.saving else {
@@ -97,7 +111,10 @@ impl Ledger {
         let took = self.last.map(|last| last.elapsed()).unwrap_or_default();
         self.pause = MOST_OFTEN.max(took * 10);
         match ended {
-            Ok((bytes, Ok(()))) => bytes,
+            Ok((bytes, Ok(()))) => {
+                self.is_kept = true;
+                bytes
+            }
             Ok((_, Err(error))) => {
                 bytehaul_log::warn!(%error, "the checkpoint could not be written");
                 0

@@ -120,7 +120,7 @@ impl Source {
         }
     }
 
-    /// The whole range in memory.
+    /// The whole range in memory, or as much of it as is held of a stream; of a file that has not changed by then.
     pub(crate) async fn load(&self, range: Range<u64>) -> Result<Bytes, UploadError> {
         let source = self.clone();
         let loaded = blocking(move || {
@@ -134,10 +134,12 @@ impl Source {
                 }
                 at += bytes.len() as u64;
                 if at == range.end && whole.is_empty() {
+                    source.check()?;
                     return Ok(bytes);
                 }
                 whole.extend_from_slice(&bytes);
             }
+            source.check()?;
             Ok(whole.freeze())
         });
         loaded
