@@ -89,8 +89,9 @@ pub(crate) fn resolve(
         jobs.push(match Provider::of_url(&url) {
             Some(provider) => {
                 no_refresh(provider, refresh)?;
+                let object = provider::object(&url, None)?;
                 let store = Store::new(provider, bucket, &variable)?;
-                provided(&url, store, &template)?
+                provided(&object, store, &template)?
             }
             None => job(url, &template, refresh)?,
         });
@@ -265,9 +266,8 @@ fn job(url: String, template: &DownloadSpec, refresh: Option<&str>) -> Result<Jo
 }
 
 /// An object of a provider, whose requests are signed: neither headers nor a token are meant for it.
-fn provided(url: &str, store: Store, template: &DownloadSpec) -> Result<Job, UsageError> {
-    let object = provider::object(url, None)?;
-    let protocol = store.download(&object).map_err(provider::refused)?;
+fn provided(object: &str, store: Store, template: &DownloadSpec) -> Result<Job, UsageError> {
+    let protocol = store.download(object).map_err(provider::refused)?;
     let mut spec = template.clone();
     spec.headers.clear();
     spec.auth = None;

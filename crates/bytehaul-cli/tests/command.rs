@@ -10,6 +10,7 @@ mod command {
     mod names;
     mod network;
     mod output;
+    mod providers;
     mod put;
     #[cfg(feature = "queue")]
     mod queue;
