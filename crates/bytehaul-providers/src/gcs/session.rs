@@ -41,6 +41,8 @@ pub(super) struct Session {
     chunks: u32,
     flight: Option<Flight>,
     state: State,
+    /// Whether the last chunk may have made the object though no answer said so.
+    is_in_doubt: bool,
     /// How many times all was begun anew.
     restarts: u32,
 }
@@ -94,6 +96,7 @@ impl Session {
             chunks: 0,
             flight: None,
             state: State::Open,
+            is_in_doubt: false,
             restarts: 0,
         };
         if let Some(left) = left {
@@ -126,6 +129,7 @@ impl Session {
             true => u64::MAX,
             false => self.cursor.offset(),
         };
+        self.is_in_doubt = saved.stage == Stage::Committing;
         self.url = Some(url);
         self.state = State::Ask(told);
     }
@@ -210,6 +214,7 @@ impl Session {
 
     /// The server says that the object is there.
     fn finished(&mut self, what: &What, answer: &Answer<'_>) -> Result<(), Fault> {
+        self.is_in_doubt = false;
         let finished = answers::finished(answer);
         let Some(len) = self.len else {
             let what = "the server calls a stream complete that has not ended";
@@ -264,6 +269,7 @@ impl Session {
 
     /// The server has kept so much.
     fn kept(&mut self, what: &What, answer: &Answer<'_>) -> Result<(), Fault> {
+        self.is_in_doubt = false;
         let kept = answers::kept(answer)?;
         let before = self.cursor.offset();
         if self.len.is_some_and(|len| kept > len) {
@@ -304,6 +310,7 @@ impl Session {
             return Err(ProtocolError::new(ProtocolErrorKind::Status(status), what));
         }
         self.restarts += 1;
+        self.is_in_doubt = false;
         self.url = None;
         self.cursor = Cursor::default();
         self.trusted = 0;
@@ -328,6 +335,13 @@ impl Session {
             _ if status == StatusCode::PRECONDITION_FAILED => {
                 let what = "an object is there already: status 412";
                 Err(ProtocolError::new(ProtocolErrorKind::Changed, what).into())
+            }
+            (What::Ask | What::Chunk(_), _) if self.is_in_doubt && !is_passing(status) => {
+                let status = status.as_u16();
+                let what = format!(
+                    "it cannot be known whether the object was made: an answer was lost, and the next one was status {status}"
+                );
+                Err(ProtocolError::new(ProtocolErrorKind::Indeterminate, what).into())
             }
             _ => Err(Fault::Status),
         }
@@ -457,7 +471,10 @@ impl UploadSession for Session {
             return;
         };
         // Some of it may be there by now.
-        if matches!(flight.what, What::Chunk(_)) && how != Lost::Unsent {
+        if let What::Chunk(range) = &flight.what
+            && how != Lost::Unsent
+        {
+            self.is_in_doubt |= Some(range.end) == self.len;
             self.state = State::Ask(None);
         }
     }
@@ -511,6 +528,11 @@ impl UploadSession for Session {
     fn acknowledged(&self) -> Acknowledged {
         self.cursor.acknowledged()
     }
+}
+
+/// Statuses that the driver tries again.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 425 | 429) || status.is_server_error()
 }
 
 fn text(text: &str) -> HeaderValue {

@@ -43,6 +43,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the object may have been made without a word that reached us.
     maybe_made: bool,
+    /// Whether an earlier run may have made it, which nothing here has told yet.
+    is_in_doubt: bool,
     has_moved: bool,
     /// Whether the source gives its bytes once.
     is_stream: bool,

@@ -32,6 +32,7 @@ impl Session {
             flights: HashMap::new(),
             state: State::Begin,
             maybe_made: false,
+            is_in_doubt: false,
             has_moved: false,
             is_stream: object.len.is_none(),
             restarts: 0,
@@ -85,6 +86,7 @@ impl Session {
             None => State::Sending,
             Some(_) => {
                 let committing = saved.stage == Stage::Committing || self.parts.all_done();
+                self.is_in_doubt = committing;
                 State::List(PartList::default(), Listing::Earlier { committing })
             }
         };

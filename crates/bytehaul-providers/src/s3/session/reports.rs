@@ -6,6 +6,7 @@ use bytehaul_integrity::Crc;
 use bytehaul_integrity::headers::{Response, declared};
 use http::StatusCode;
 
+use super::resume::unknown;
 use super::{Listing, Looking, MOST_RESTARTS, Session, State, What};
 use crate::s3::answers::{self, Said, Verdict};
 use crate::s3::digests::Digests;
@@ -16,12 +17,22 @@ use crate::{
 };
 
 impl Session {
+    /// Takes an answer. What is final, while nothing has told whether an earlier run has made the object, is no word about it.
     pub(super) fn report(
         &mut self,
         id: ExchangeId,
         answer: &Answer<'_>,
         now: SystemTime,
     ) -> Result<(), Fault> {
+        match self.judge(id, answer, now) {
+            Err(Fault::Fatal(error)) if self.is_in_doubt => Err(unknown(&format!(
+                "an earlier run was at the completion, and the server cannot be asked: {error}"
+            ))),
+            ended => ended,
+        }
+    }
+
+    fn judge(&mut self, id: ExchangeId, answer: &Answer<'_>, now: SystemTime) -> Result<(), Fault> {
         let Some(&(what, generation)) = self.flights.get(&id) else {
             return Ok(());
         };
@@ -102,9 +113,16 @@ impl Session {
                 self.parts.set(index, PartState::Done(receipt));
                 Ok(())
             }
-            What::List => self.listed(answer),
+            What::List => {
+                self.listed(answer)?;
+                self.is_in_doubt = false;
+                Ok(())
+            }
             What::Commit => self.completed(answer),
-            What::Look => self.looked(answer),
+            What::Look => {
+                self.is_in_doubt = false;
+                self.looked(answer)
+            }
             What::Abort => {
                 self.state = State::Aborted;
                 Ok(())
@@ -245,6 +263,7 @@ impl Session {
             What::List if is_no_list(&said) => self.trust()?,
             What::Look => {
                 self.flights.remove(&id);
+                self.is_in_doubt &= !matches!(said.status.as_u16(), 404 | 410);
                 return self.not_found(said);
             }
             What::Abort if matches!(said.status.as_u16(), 404 | 410) => self.state = State::Aborted,

@@ -321,7 +321,7 @@ fn is_composite(tag: &str) -> bool {
     md5_of(hash).is_some() && count.parse::<u32>().is_ok()
 }
 
-fn unknown(what: &str) -> Fault {
+pub(super) fn unknown(what: &str) -> Fault {
     let what = format!("it cannot be known whether the object was made: {what}");
     ProtocolError::new(ProtocolErrorKind::Indeterminate, what).into()
 }

@@ -38,7 +38,7 @@ fn lists() -> impl Strategy<Value = Lists> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     /// Complete means that the object is there, byte by byte; failed, that it is not; else the error says that it is unknown.
     #[test]

@@ -446,6 +446,16 @@ fn an_earlier_run() {
     script(&whole)
         .left(earlier(Stage::Committing, &[1, 2, 3]))
         .ends("done \"whole\"");
+    // Who cannot ask does not know, and does not call it failed.
+    for refusal in ["400 !ExpiredToken", "403 !InvalidAccessKeyId"] {
+        let code = refusal.replace(" !", ", ");
+        script(&[("GET uploadId=U", refusal)])
+            .left(earlier(Stage::Committing, &[1, 2, 3]))
+            .ends(&format!(
+                "Indeterminate: it cannot be known whether the object was made: an earlier run was at the \
+                 completion, and the server cannot be asked: list of parts: status {code}"
+            ));
+    }
     // There is no list: the receipts count.
     for refusal in [
         "405 !MethodNotAllowed",
