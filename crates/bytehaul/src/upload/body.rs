@@ -288,7 +288,7 @@ impl Outgoing {
             let actual = hasher.finish();
             if actual != *expected {
                 return Err(Failed::Checksum {
-                    expected: Box::new(expected.clone()),
+                    expected: Box::new(*expected),
                     actual: Box::new(actual),
                 });
             }

@@ -206,7 +206,7 @@ impl Courier {
             limiter: self.limiter.clone(),
             stats: Arc::clone(&self.stats),
             tally: Arc::clone(tally),
-            expected: self.digest.clone(),
+            expected: self.digest,
         };
         let length = payload.len();
         Some(match length {

@@ -53,13 +53,16 @@ pub(crate) struct Driver {
 pub(crate) enum Checksum {
     None,
     /// Computed beside the transfer.
-    Beside(watch::Receiver<Option<Result<Digest, UploadError>>>),
+    Beside(Verdict),
     /// Of a stream: computed as it is read.
     Stream {
         expected: Digest,
-        hasher: Option<Hasher>,
+        hasher: Option<Box<Hasher>>,
     },
 }
+
+/// What a digest beside the transfer has come to, once it has.
+pub(crate) type Verdict = watch::Receiver<Option<Result<Digest, UploadError>>>;
 
 /// Something that was in flight.
 pub(crate) enum Landed {
@@ -184,7 +187,8 @@ impl Driver {
         self.prepare(&exchange.step).await?;
         let courier = Arc::clone(&self.courier);
         let checksum = self.gate(&exchange.step)?;
-        let is_begin = exchange.step == Step::Begin;
+        // A first part may open the session too.
+        let is_begin = self.opens(&exchange.step);
         let flight = self.flights.spawn(async move {
             if let Some(checksum) = checksum
                 && let Err(error) = verified(checksum).await
@@ -210,7 +214,7 @@ impl Driver {
             ..
         } = call;
         let courier = Arc::clone(&self.courier);
-        let is_begin = step == Step::Begin;
+        let is_begin = self.opens(&step);
         let flight = self.flights.spawn(async move {
             if let Some(checksum) = checksum
                 && let Err(error) = verified(checksum).await
@@ -264,10 +268,7 @@ impl Driver {
     }
 
     /// What has to be verified before this step may be sent.
-    fn gate(
-        &mut self,
-        step: &Step,
-    ) -> Result<Option<watch::Receiver<Option<Result<Digest, UploadError>>>>, UploadError> {
+    fn gate(&mut self, step: &Step) -> Result<Option<Verdict>, UploadError> {
         let available = self.courier.source.available();
         // Of no bytes, the session alone may be the object.
         let is_empty = available.ended && available.until == 0;
@@ -288,7 +289,7 @@ impl Driver {
                 }
                 Err(UploadError::ChecksumMismatch {
                     name: self.courier.name.clone(),
-                    expected: Box::new(expected.clone()),
+                    expected: Box::new(*expected),
                     actual: Box::new(actual),
                 })
             }
@@ -380,9 +381,7 @@ impl Driver {
 }
 
 /// Waits for the verdict on the source.
-async fn verified(
-    mut verdict: watch::Receiver<Option<Result<Digest, UploadError>>>,
-) -> Result<(), UploadError> {
+async fn verified(mut verdict: Verdict) -> Result<(), UploadError> {
     let verdict = match verdict.wait_for(Option::is_some).await {
         Ok(verdict) => verdict.clone(),
         Err(_) => None,

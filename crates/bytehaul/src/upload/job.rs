@@ -10,6 +10,7 @@ use bytehaul_transport::SafeUrl;
 use http::{HeaderMap, HeaderValue};
 use url::Url;
 
+use crate::checksum::Checksum;
 use crate::network::Network;
 use crate::refresh::Refresh;
 use crate::session::job::parse_headers;
@@ -103,7 +104,7 @@ impl Job {
             (true, 0) => AUTOMATIC,
             (true, n) => n as usize,
         };
-        let digest = spec.checksum.as_ref().map(|checksum| checksum.digest());
+        let digest = spec.checksum.as_ref().map(Checksum::digest);
         let digest = digest.transpose()?;
         spec.network.check()?;
         let network = spec.connect_timeout.into_iter();
@@ -118,7 +119,7 @@ impl Job {
         object.metadata = spec.metadata;
         object.part_size = (spec.part_size > 0).then_some(spec.part_size);
         object.parallel = parallel;
-        object.digest = digest.clone();
+        object.digest = digest;
         let retry = |retries| {
             RetryPolicy::default()
                 .max_retries(retries)
@@ -172,7 +173,7 @@ pub(crate) fn identity(spec: &UploadSpec) -> String {
     format!("{} {target} {source}", spec.protocol.name())
 }
 
-fn target_identity(target: &str) -> String {
+pub(crate) fn target_identity(target: &str) -> String {
     let Ok(mut url) = Url::parse(target.trim()) else {
         return crate::session::shown(target);
     };

@@ -132,15 +132,17 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadContro
 
 /// Discards what a session has staged, and then its checkpoint.
 pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
-    driver.learn_of_begins().await;
+    let opened = driver.learn_of_begins().await;
     driver.session.abort();
     driver.parallel = 1;
     driver.hold = None;
     let ended = tokio::time::timeout(ABORT_PATIENCE, driver.run()).await;
     match ended {
+        // The record is all that still tells of what may be there.
+        Ok(Ok(End::Aborted)) if opened == stop::Opened::Perhaps => Ok(()),
         Ok(Ok(End::Aborted)) => driver.ledger.keeper.remove().await,
-        // It had been completed by then: nothing is staged any more.
-        Ok(Ok(End::Done(_))) => Ok(()),
+        // It had been completed by then: nothing is staged any more, and nobody wants to know.
+        Ok(Ok(End::Done(_))) => driver.ledger.keeper.remove().await,
         Ok(Err(error)) => Err(error),
         Err(_) => Err(driver.too_slow()),
     }
@@ -196,10 +198,6 @@ async fn finish(
     completed: Completed,
 ) -> Result<UploadOutcome, UploadError> {
     let stats = &driver.stats;
-    let digest = match &job.digest {
-        Some(digest) => Some(digest.clone()),
-        None => None,
-    };
     if job.completed == KeepCompleted::Remove
         && let Err(error) = driver.ledger.keeper.remove().await
     {
@@ -213,7 +211,7 @@ async fn finish(
         location: completed.location,
         etag: completed.etag,
         payload: completed.payload,
-        digest,
+        digest: job.digest,
         verified: completed.verified,
         retries: stats.retries.load(Relaxed),
         connections: stats.peak_connections.load(Relaxed),

@@ -346,14 +346,14 @@ fn driver(
     let checksum = match (&job.digest, &courier.source) {
         (None, _) => Checksum::None,
         (Some(expected), Source::Stream(_)) => Checksum::Stream {
-            expected: expected.clone(),
-            hasher: Some(bytehaul_integrity::Hasher::new(expected.algorithm())),
+            expected: *expected,
+            hasher: Some(Box::new(bytehaul_integrity::Hasher::new(
+                expected.algorithm(),
+            ))),
         },
-        (Some(expected), source) => Checksum::Beside(beside(
-            source.clone(),
-            expected.clone(),
-            courier.name.clone(),
-        )),
+        (Some(expected), source) => {
+            Checksum::Beside(beside(source.clone(), *expected, courier.name.clone()))
+        }
     };
     Driver {
         session,
@@ -426,7 +426,7 @@ fn courier(
         source,
         limiter: shared.limiter.child(BytesPerSecond::new(job.speed)),
         stats: Arc::clone(stats),
-        digest: job.digest.clone(),
+        digest: job.digest,
     }
 }
 

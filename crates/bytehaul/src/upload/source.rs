@@ -319,7 +319,7 @@ impl Stream {
 pub(crate) async fn grow(
     mut reader: BoxedReader,
     most: usize,
-    hasher: Option<Hasher>,
+    hasher: Option<Box<Hasher>>,
 ) -> io::Result<Grown> {
     let mut buffer = BytesMut::with_capacity(most);
     while buffer.len() < most {
@@ -359,7 +359,7 @@ pub(crate) async fn grow(
 pub(crate) struct Grown {
     pub(crate) reader: BoxedReader,
     pub(crate) bytes: Bytes,
-    pub(crate) hasher: Option<Hasher>,
+    pub(crate) hasher: Option<Box<Hasher>>,
 }
 
 /// Buffers that come back when the bytes that were read into them are no longer needed: fresh memory costs more than a read.

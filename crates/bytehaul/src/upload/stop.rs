@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytehaul_providers::{Stage, Step};
 use tokio::task::AbortHandle;
 
 use crate::upload::courier::Came;
@@ -40,12 +41,19 @@ impl Driver {
         self.begins.iter().any(|begin| !begin.is_finished())
     }
 
+    /// Whether this may open a session at the server.
+    pub(crate) fn opens(&self, step: &Step) -> bool {
+        *step == Step::Begin || self.session.stage() == Stage::Beginning
+    }
+
     /// Lets the session know of what is being opened for it, so that it can be discarded; and drops everything else.
-    pub(crate) async fn learn_of_begins(&mut self) {
+    pub(crate) async fn learn_of_begins(&mut self) -> Opened {
+        let mut opened = Opened::Known;
         let deadline = tokio::time::Instant::now() + GRACE;
         while self.is_beginning() {
             let landed = tokio::time::timeout_at(deadline, self.flights.join_next()).await;
             let Ok(Some(landed)) = landed else {
+                opened = Opened::Perhaps;
                 break;
             };
             match landed {
@@ -70,7 +78,15 @@ impl Driver {
         }
         self.flights.shutdown().await;
         self.digests = 0;
+        opened
     }
+}
+
+/// Whether the server may have opened a session of which nothing is known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opened {
+    Known,
+    Perhaps,
 }
 
 /// How long the answer to a request is waited for that opens a session which nobody wants any more.

@@ -44,7 +44,8 @@ impl Recipe {
             Self::Upload(recipe) => Ok(format!(
                 "upload {} {} {}",
                 recipe.protocol,
-                crate::session::shown(&recipe.target),
+                // What is shown of two targets may be the same.
+                crate::upload::job::target_identity(&recipe.target),
                 recipe.source.display()
             )),
         }
