@@ -7,7 +7,7 @@ use crate::uploads::Fault;
 
 /// Parts are refused several times by each status that passes, and a wait that the server asks for is kept.
 pub async fn parts_that_fail(bed: &Bed) {
-    let len = 4 * bed.abilities().part - 9;
+    let len = 3 * bed.abilities().part - 9;
     // Where all goes in one request, that is the one to fail.
     let spared = u64::from(bed.abilities().resumable);
     for status in [408, 425, 429, 500, 502, 503, 504] {
@@ -54,7 +54,7 @@ pub async fn parts_that_fail(bed: &Bed) {
 /// Connections end after some bytes of a part, before its head, or stay open and silent.
 pub async fn parts_that_break_off(bed: &Bed) {
     let part = bed.abilities().part;
-    let len = 4 * part - 9;
+    let len = 3 * part - 9;
     let spared = u64::from(bed.abilities().resumable);
     for at in [0, 1, part / 2, part - 1] {
         let trial = bed.trial(format!("cut after {at}"), len);
@@ -68,7 +68,7 @@ pub async fn parts_that_break_off(bed: &Bed) {
     trial.job.patience = Duration::from_millis(700);
     trial.aims(Step::Part, [Fault::hang().after(spared)]);
     trial.completes().await;
-    let trial = bed.trial("all connections close in the middle", 8 * part);
+    let trial = bed.trial("all connections close in the middle", 6 * part);
     bed.gate().set([Fault::slow(4 * part).always()]);
     let run = trial.start();
     run.until(|look| look.sent > part).await;

@@ -11,7 +11,11 @@ use crate::uploads::Fault;
 pub async fn killed_again_and_again(bed: &Bed) {
     let abilities = bed.abilities();
     let len = (PARTS * abilities.part).max(LEAST);
-    let trial = bed.trial("killed again and again", len);
+    let mut trial = bed.trial("killed again and again", len);
+    if abilities.part > LARGE {
+        // Of several large parts at once none would be done before the end comes.
+        trial.job.parallel = abilities.least_parallel;
+    }
     assert!(
         matches!(trial.job.source, Source::File(_)),
         "files have checkpoints"
@@ -19,12 +23,12 @@ pub async fn killed_again_and_again(bed: &Bed) {
     let cycles = if abilities.resumable { CYCLES } else { 3 };
     trial.counts();
     // As slow as that every cycle finds something to do.
-    let rate = len / 4 / u64::from(abilities.parallel);
+    let rate = len / 4 / u64::from(trial.job.parallel);
     bed.gate().set([Fault::slow(rate).always()]);
     let mut lost_at_most = 0;
     for cycle in 0..cycles {
         let (requests, received) = (bed.gate().requests().len(), trial.received());
-        let part_of_it = chance(cycle, len / cycles / 2);
+        let part_of_it = chance(cycle, len * 3 / 4 / cycles);
         let command = bed.client.command(&trial.place, &trial.job);
         let finished = Process::new(command)
             .timeout(Duration::from_secs(25))
@@ -50,7 +54,7 @@ pub async fn killed_again_and_again(bed: &Bed) {
         tokio::time::sleep(SETTLE).await;
         trial.has_no_object();
         // The parts in flight, and what the file of the checkpoint did not tell yet.
-        lost_at_most += (u64::from(abilities.parallel) + 1) * abilities.part + len / 8;
+        lost_at_most += (u64::from(trial.job.parallel) + 1) * abilities.part + len / 8;
     }
     trial.heals();
     let done = trial.completes().await;
@@ -64,6 +68,7 @@ pub async fn killed_again_and_again(bed: &Bed) {
     );
     if abilities.resumable {
         let most = lost_at_most + wrapping;
+        assert!(done.resumed_from > 0, "{}: nothing was kept", trial.what);
         assert!(
             again <= most,
             "{}: {again} bytes again, {most} at most",
@@ -77,6 +82,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 const CYCLES: u64 = 10;
 const PARTS: u64 = 20;
+
+/// Bytes of a part that takes a while.
+pub(super) const LARGE: u64 = 1 << 20;
 
 /// Sockets hold a good deal of what is smaller.
 const LEAST: u64 = 12 << 20;

@@ -48,7 +48,7 @@ impl Endpoint for S3 {
             renews: true,
             // The server takes no smaller ones.
             part: 5 << 20,
-            many: 12,
+            many: 8,
         }
     }
 
