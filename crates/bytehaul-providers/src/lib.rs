@@ -18,9 +18,19 @@ mod exchange;
 mod parts;
 #[cfg(all(test, any(feature = "form", feature = "put")))]
 mod played;
-#[cfg(any(feature = "azure", feature = "oss", feature = "presigned", feature = "s3"))]
+#[cfg(any(
+    feature = "azure",
+    feature = "oss",
+    feature = "presigned",
+    feature = "s3"
+))]
 mod rfc3339;
-#[cfg(any(feature = "presigned", feature = "azure", feature = "oss", feature = "s3"))]
+#[cfg(any(
+    feature = "presigned",
+    feature = "azure",
+    feature = "oss",
+    feature = "s3"
+))]
 mod said;
 mod saved;
 mod session;

@@ -16,17 +16,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
             put(path, chunk.parse()?, complete, parts).await
         }
         ["get", url, path] => get(url, path).await,
-        _ => Err("usage: oss_presigned put FILE CHUNK COMPLETE_URL PART_URL... | get URL FILE".into()),
+        _ => Err(
+            "usage: oss_presigned put FILE CHUNK COMPLETE_URL PART_URL... | get URL FILE".into(),
+        ),
     }
 }
 
 /// The upload id and the numbers of the parts are taken from the URLs; the completion lists exactly these parts.
-async fn put(
-    path: &str,
-    chunk: u64,
-    complete: &str,
-    parts: &[&str],
-) -> Result<(), Box<dyn Error>> {
+async fn put(path: &str, chunk: u64, complete: &str, parts: &[&str]) -> Result<(), Box<dyn Error>> {
     let len = std::fs::metadata(path)?.len();
     let plan = protocol::UploadPlan::oss(len, chunk, parts.iter().copied(), complete, None)?;
     let uploader = Uploader::builder().build()?;

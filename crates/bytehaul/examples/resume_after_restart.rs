@@ -36,8 +36,8 @@ async fn get(url: &str, path: &str) -> Result<(), Box<dyn Error>> {
 /// `UploadHandle::checkpoint`.
 async fn put(path: &str, url: &str) -> Result<(), Box<dyn Error>> {
     let uploader = Uploader::builder().build()?;
-    let spec = UploadSpec::file(path, protocol::Tus::new(url))
-        .checkpoints(CheckpointPlace::BesideSource);
+    let spec =
+        UploadSpec::file(path, protocol::Tus::new(url)).checkpoints(CheckpointPlace::BesideSource);
     let outcome = uploader.upload(spec).wait().await?;
     println!(
         "{} bytes, {} of them from an earlier run, at {}",

@@ -13,8 +13,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: upload_tus FILE URL".into());
     };
     let uploader = Uploader::builder().build()?;
-    let spec = UploadSpec::file(path, protocol::Tus::new(url))
-        .checkpoints(CheckpointPlace::BesideSource);
+    let spec =
+        UploadSpec::file(path, protocol::Tus::new(url)).checkpoints(CheckpointPlace::BesideSource);
     let handle = uploader.upload(spec);
     let mut progress = handle.progress_stream();
     while let Some(p) = progress.next().await {

@@ -39,14 +39,14 @@ pub use crate::error::{DownloadError, ErrorKind};
 pub use crate::handle::{DownloadHandle, Stopping};
 pub use crate::identity::Evidence;
 pub use crate::manager::{
-    Completion, EventKind, EventStream, Failure, ListenerGuard, ListenerId, TaskHandle, TaskOptions,
-    Transfer, TransferError, TransferEvent, TransferLine, TransferManager, TransferManagerBuilder,
-    TransferOutcome, TransferProgress, TransferSnapshot, TransferView,
+    Completion, EventKind, EventStream, Failure, ListenerGuard, ListenerId, TaskHandle,
+    TaskOptions, Transfer, TransferError, TransferEvent, TransferLine, TransferManager,
+    TransferManagerBuilder, TransferOutcome, TransferProgress, TransferSnapshot, TransferView,
 };
 #[cfg(feature = "store")]
 pub use crate::manager::{
-    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask, TransferStore,
-    UploadRecipe, Wish,
+    DownloadRecipe, NewTask, Ran, Recipe, RunUntil, StoreError, StoredId, StoredTask,
+    TransferStore, UploadRecipe, Wish,
 };
 pub use crate::metalink::{MetaUrl, Metalink, MetalinkError, MetalinkFile, MetalinkUrl};
 pub use crate::mirror::Mirror;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use bytehaul::protocol::{Azure, Object, Oss, S3, UploadPlan, oss, s3};
+use bytehaul::protocol::{Azure, AzureConfig, Object, Oss, S3, UploadPlan, oss, s3};
 use bytehaul::{Uploader, UploaderBuilder};
 
 use crate::args::{PresignArgs, SignedMethod};
@@ -148,9 +148,7 @@ async fn plan(
             oss.plan(&Oss::created(&begun.answer())?, &of, &keys, now, life)?
         }
         Store::Azure(config) => {
-            let config = part
-                .into_iter()
-                .fold(config, |config, part| config.part_size(part));
+            let config = part.into_iter().fold(config, AzureConfig::part_size);
             Azure::new(object, config)?.plan(size, life, now)?
         }
     };

@@ -214,7 +214,7 @@ fn objects(provider: Provider, target: &str) -> Vec<String> {
     };
     let decoded = |key: &str| {
         let key = percent_encoding::percent_decode_str(key).decode_utf8();
-        key.map(|key| key.into_owned()).unwrap_or_default()
+        key.map(std::borrow::Cow::into_owned).unwrap_or_default()
     };
     let path = url.path().strip_prefix('/').unwrap_or_default();
     let host = url.host_str().unwrap_or_default();

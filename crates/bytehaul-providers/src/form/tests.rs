@@ -353,7 +353,12 @@ fn what_is_complete_is_not_prepared_again() {
         extra: [("file-id".to_owned(), "77".to_owned())].into(),
         ..Saved::default()
     };
-    play(b"abc", Some(Left::new(saved.clone(), true)), &[], "done \"77\"");
+    play(
+        b"abc",
+        Some(Left::new(saved.clone(), true)),
+        &[],
+        "done \"77\"",
+    );
     let rows = ["prepare -> 200", "0+3 -> 200"];
     play(b"abc", Some(Left::new(saved, false)), &rows, "done");
 }

@@ -254,7 +254,7 @@ fn what_is_in_memory_is_read_without_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("f");
     let content: Vec<u8> = (0..100_000_u32).map(|at| (at % 251) as u8).collect();
-    std::fs::write(&path, &content).unwrap();
+    fs::write(&path, &content).unwrap();
     let source = FileSource::open(&path).unwrap();
     let mut buffer = vec![0; 4096];
     for offset in [0, 1, 50_000, 99_999] {
