@@ -517,6 +517,7 @@ impl UploadSession for Session {
             State::Verify(..) | State::Wrong => Stage::Committing,
             State::Aborted => Stage::Aborted,
             State::Send if self.flight.as_ref().is_some_and(is_last) => Stage::Committing,
+            State::Ask(None) if self.is_in_doubt => Stage::Committing,
             State::Ask(None) | State::Send | State::Abort => Stage::Sending,
         }
     }

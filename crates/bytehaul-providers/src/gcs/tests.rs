@@ -343,7 +343,7 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Complete means that the object is there, byte by byte.
     #[test]
@@ -370,7 +370,9 @@ proptest! {
                     ProtocolErrorKind::Parameter | ProtocolErrorKind::Checksum
                 ) => {}
             Err(error) => {
-                prop_assert!(store.object.is_none(), "{error} although the object is there");
+                // One of the bytes that the source had before is not ours.
+                let is_there = store.object.as_ref() == Some(&driver.source);
+                prop_assert!(!is_there, "{error} although the object is there");
             }
         }
     }
