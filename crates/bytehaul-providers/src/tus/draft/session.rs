@@ -233,7 +233,7 @@ impl Session {
             return Err(ProtocolError::parameter("source", reason));
         }
         let most = max_append.unwrap_or(u64::MAX);
-        if most < min_append.unwrap_or(1).max(1) && len > 0 {
+        if most < min_append.unwrap_or(1).max(1) && self.len != Some(0) {
             let what = "the server allows appends of no size";
             return Err(ProtocolError::new(ProtocolErrorKind::Parse, what));
         }

@@ -1,10 +1,14 @@
 //! The draft, exchange by exchange.
 
+use std::time::UNIX_EPOCH;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use url::Url;
 
 use super::script::{check, left};
-use crate::Object;
 use crate::tus::TusDraft;
+use crate::{Answer, Available, Next, Object, ProtocolErrorKind, UploadProtocol};
 
 fn draft() -> TusDraft {
     TusDraft::new(Url::parse("https://h/files").unwrap())
@@ -220,6 +224,32 @@ fn too_large_for_something_between() {
         &rows,
         "error Status 413",
     );
+}
+
+/// While it is not known whether a stream has bytes, a server that takes none is no server for it.
+#[test]
+fn streams_and_appends_of_no_size() {
+    let open = Object::new("a", None);
+    let mut session = draft().open(&open, None).unwrap();
+    let available = Available {
+        until: 8,
+        ended: false,
+    };
+    let Next::Send(create) = session.next(available, UNIX_EPOCH).unwrap() else {
+        panic!("an upload is created first");
+    };
+    let fields = [("location", "/up/a"), ("upload-limit", "max-append-size=0")];
+    let field = |(name, value)| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        )
+    };
+    let (headers, body) = (HeaderMap::from_iter(fields.map(field)), Bytes::new());
+    let answer = Answer::new(StatusCode::CREATED, &headers, &body, &create.url);
+    session.answered(create.id, &answer, UNIX_EPOCH).unwrap();
+    let error = session.next(available, UNIX_EPOCH).unwrap_err();
+    assert_eq!(error.kind(), ProtocolErrorKind::Parse);
 }
 
 #[test]
