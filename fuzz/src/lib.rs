@@ -3,24 +3,35 @@
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod control_file;
 mod digests;
 mod headers;
+mod input;
+#[path = "../../crates/bytehaul-schedule/tests/ledger/mod.rs"]
+mod ledger;
 mod metalink;
 mod mutate;
+mod plans;
 mod proxies;
 mod scheduler;
+mod transfers;
+mod uploads;
 mod urls;
 
 use std::process::ExitCode;
 
+pub use checkpoints::{checkpoint_file, checkpoint_json};
 pub use control_file::control_file;
 pub use digests::{digest_text, header_digests};
 pub use headers::{content_disposition, content_range, etag, link, retry_after};
 pub use metalink::metalink;
 pub use mutate::mutations;
+pub use plans::upload_plan;
 pub use proxies::{proxy_answer, proxy_text};
 pub use scheduler::scheduler_events;
+pub use transfers::transfer_commands;
+pub use uploads::{draft_answers, form_reply, tus_answers};
 pub use urls::safe_url;
 
 #[doc(hidden)]
@@ -31,7 +42,7 @@ pub use libfuzzer_sys;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("content_range", content_range),
     ("content_disposition", content_disposition),
     ("retry_after", retry_after),
@@ -45,6 +56,13 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("safe_url", safe_url),
     ("proxy_text", proxy_text),
     ("proxy_answer", proxy_answer),
+    ("form_reply", form_reply),
+    ("tus_answers", tus_answers),
+    ("draft_answers", draft_answers),
+    ("upload_plan", upload_plan),
+    ("checkpoint_file", checkpoint_file),
+    ("checkpoint_json", checkpoint_json),
+    ("transfer_commands", transfer_commands),
 ];
 
 /// The body of a fuzz target's program: libFuzzer's entry in an instrumented build, else one that replays files.

@@ -9,6 +9,8 @@ use bytehaul_schedule::{
     RangeSet, Scheduler, SourceId,
 };
 
+use crate::input::Input;
+
 /// After any events: nothing is lost or counted twice, the clock and the actions end, and honest work finishes it.
 pub fn scheduler_events(data: &[u8]) {
     let mut input = Input(data);
@@ -19,27 +21,6 @@ pub fn scheduler_events(data: &[u8]) {
         driver.check();
     }
     driver.finish();
-}
-
-/// Bytes of the fuzzer's choice, and zeros when they are used up.
-struct Input<'a>(&'a [u8]);
-
-impl Input<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    /// Small numbers are likely, and the largest ones possible.
-    fn number(&mut self) -> u64 {
-        match self.byte() {
-            255 => u64::MAX - u64::from(self.byte()),
-            high => (u64::from(high) << 8 | u64::from(self.byte())) << (self.byte() % 16),
-        }
-    }
 }
 
 struct Driver {

@@ -180,6 +180,12 @@ pub fn beside(source: &Path) -> Result<CheckpointFile, Error> {
     CheckpointFile::claim(Place::beside(source)?, String::new(), Missing::Make, None)
 }
 
+/// Key and content of a checkpoint file, given its bytes: for the fuzz targets, not for users.
+#[doc(hidden)]
+pub fn framed(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    frame::decode(bytes).ok()
+}
+
 impl CheckpointEntry {
     /// The key that it was claimed with, where it can be read.
     pub fn key(&self) -> Option<&str> {
