@@ -161,7 +161,7 @@ impl DownloadSpec {
     /// let plan = protocol::DownloadPlan::new("https://example.com/big.iso?X-Amz-Signature=s").total_size(1 << 30);
     /// let spec = DownloadSpec::with_protocol(protocol::PresignedDownload::new(plan)?);
     /// # }
-    /// # Ok::<(), protocol::ProtocolError>(())
+    /// # Ok::<(), bytehaul::protocol::ProtocolError>(())
     /// ```
     pub fn with_protocol(protocol: impl DownloadProtocol + 'static) -> Self {
         Self::new(protocol.target()).protocol(protocol)
