@@ -20,19 +20,13 @@ pub(crate) struct Files {
 impl Files {
     /// Makes what is not there yet: the large file and the small ones, below `dir`.
     pub(crate) fn prepare(dir: Option<PathBuf>, size: u64) -> Result<Self, String> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let release = own
-            .ancestors()
-            .nth(2)
-            .ok_or("this program is not below a target directory")?
-            .to_owned();
-        let target = release.parent().ok_or("no target directory")?;
+        let (release, target) = programs()?;
         let out = dir.unwrap_or_else(|| target.join("bench/out"));
         let served = out.parent().unwrap_or(Path::new(".")).join("served");
         for dir in [&out, &served] {
             fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         }
-        let large = Object::random(LARGE_SEED, size);
+        let large = large(size);
         let digest = make(&served.join(LARGE), &large)?;
         for number in 0..MOST_SMALL {
             let path = served.join(small_name(number));
@@ -84,8 +78,23 @@ impl Files {
     }
 }
 
+/// Where the programs are that were built, and the target directory.
+pub(crate) fn programs() -> Result<(PathBuf, PathBuf), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut above = own.ancestors().skip(2).map(Path::to_owned);
+    above
+        .next()
+        .zip(above.next())
+        .ok_or_else(|| "this program is not below a target directory".to_owned())
+}
+
+/// The large file's content.
+pub(crate) fn large(size: u64) -> Object {
+    Object::random(LARGE_SEED, size)
+}
+
 /// Writes the object unless a file of its length is there; its SHA-256 in hex.
-fn make(path: &Path, object: &Object) -> Result<String, String> {
+pub(crate) fn make(path: &Path, object: &Object) -> Result<String, String> {
     let fail = |error: std::io::Error| format!("{}: {error}", path.display());
     let is_there = fs::metadata(path).map_or(0, |found| found.len()) == object.len();
     let mut file = if is_there {

@@ -7,19 +7,22 @@ mod files;
 mod round;
 mod scenario;
 mod table;
+mod upload;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::files::Files;
 use crate::scenario::Scenario;
 
 /// Compares `bytehaul` with curl, aria2 and the physical limit, on a real nginx and on emulated slow paths.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// What to measure; repeatable. Default: all.
     #[arg(long, value_enum)]
     scenario: Vec<Scenario>,
@@ -37,8 +40,20 @@ struct Arguments {
     only: Vec<String>,
 }
 
+/// Comparisons of another kind.
+#[derive(Debug, Subcommand)]
+enum Other {
+    /// Compares uploads: with tus-js-client, boto3, the AWS CRT, rclone and curl, to real servers.
+    Upload(upload::Arguments),
+}
+
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.other {
+        Some(Other::Upload(arguments)) => upload::run(arguments),
+        None => run(&arguments),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("bench: {failure}");

@@ -81,7 +81,7 @@ fn one(contender: Contender, stage: &Stage, files: &Files) -> Result<Run, String
     })
 }
 
-fn last_line(text: &str) -> &str {
+pub(crate) fn last_line(text: &str) -> &str {
     text.lines()
         .rev()
         .find(|line| !line.trim().is_empty())

@@ -62,7 +62,8 @@ fn line(name: &str, runs: &[Run], base: &[Run], ideal: Option<Duration>) -> Stri
     out
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// Not a number where there are none.
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     match values.len() {

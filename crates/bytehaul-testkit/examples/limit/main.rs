@@ -1,8 +1,11 @@
-//! The physical limit: what fetching a file costs when nothing is checked, retried or shown.
+//! The physical limit: what fetching or uploading a file costs when nothing is checked, retried or shown.
 //!
 //! `cargo run --release -p bytehaul-testkit --example limit -- http://127.0.0.1:8080/file -o out -x 8`
+//!
+//! `cargo run --release -p bytehaul-testkit --example limit -- http://127.0.0.1:8080/put/file --put file`
 
 mod list;
+mod send;
 mod target;
 mod whole;
 mod wire;
@@ -20,12 +23,19 @@ struct Arguments {
     /// An `http://` URL on a server that answers HEAD and ranges.
     #[arg(required_unless_present = "list")]
     url: Option<String>,
-    /// File of URLs, one a line, fetched over kept-alive connections into the directory `--output`.
+    /// File of URLs, one a line, fetched over kept-alive connections into the directory `--output`. With `--put`, each
+    /// line has offset and length of a part before its URL.
     #[arg(long, conflicts_with_all = ["url", "sync", "sha256", "null"])]
     list: Option<PathBuf>,
     /// File, or directory for a list.
-    #[arg(short, long, required_unless_present = "null")]
+    #[arg(short, long, required_unless_present_any = ["null", "put"])]
     output: Option<PathBuf>,
+    /// File that is uploaded to the URL in one `PUT`, 64 KiB at a time.
+    #[arg(long, conflicts_with_all = ["output", "sync", "sha256", "null"])]
+    put: Option<PathBuf>,
+    /// Upload by tus: the URL is that where uploads are created.
+    #[arg(long, requires = "put", conflicts_with = "list")]
+    tus: bool,
     /// Threads with a connection and an equal share each.
     #[arg(short = 'x', long, default_value_t = 1)]
     connections: u64,
@@ -47,12 +57,17 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let began = Instant::now();
-    let fetched = match (&arguments.list, &arguments.url) {
-        (Some(list), _) => list::fetch(list, arguments.output.as_deref(), arguments.connections),
-        (None, Some(url)) => whole::fetch(url, &arguments),
-        (None, None) => unreachable!("clap asks for a URL where there is no list"),
+    let moved = match (&arguments.list, &arguments.url, &arguments.put) {
+        (Some(list), _, Some(file)) => send::parts(file, list, arguments.connections),
+        (Some(list), _, None) => {
+            list::fetch(list, arguments.output.as_deref(), arguments.connections)
+        }
+        (None, Some(url), Some(file)) if arguments.tus => send::tus(file, url),
+        (None, Some(url), Some(file)) => send::put(file, url),
+        (None, Some(url), None) => whole::fetch(url, &arguments),
+        (None, None, _) => unreachable!("clap asks for a URL where there is no list"),
     };
-    match fetched {
+    match moved {
         Ok(bytes) => {
             let (wall, usage) = (began.elapsed().as_secs_f64(), Usage::own());
             println!(

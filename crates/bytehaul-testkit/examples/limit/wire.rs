@@ -1,4 +1,4 @@
-//! Just enough HTTP/1.1 to ask a well-behaved server for a file.
+//! Just enough HTTP/1.1 to ask a well-behaved server for a file, or to give it one.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -52,6 +52,13 @@ pub(crate) struct Head {
     pub(crate) length: u64,
 }
 
+/// The status of an answer to an upload, and where it says that something is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Taken {
+    pub(crate) status: u16,
+    pub(crate) location: Option<String>,
+}
+
 impl Connection {
     pub(crate) fn open(url: &Url) -> io::Result<Self> {
         let stream = TcpStream::connect(&url.authority)?;
@@ -63,15 +70,36 @@ impl Connection {
     }
 
     pub(crate) fn send(&mut self, request: &str) -> io::Result<()> {
-        self.stream.write_all(request.as_bytes())
+        self.send_bytes(request.as_bytes())
+    }
+
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
     }
 
     pub(crate) fn read_head(&mut self) -> io::Result<Head> {
+        parse_head(&self.head()?)
+    }
+
+    /// The answer to an upload; its body is thrown away.
+    pub(crate) fn answer(&mut self) -> io::Result<Taken> {
+        let head = self.head()?;
+        let (taken, length) = parse_taken(&head)?;
+        let mut left = vec![0; length];
+        while !left.is_empty() {
+            let size = self.read(&mut left)?;
+            left.truncate(left.len() - size);
+        }
+        Ok(taken)
+    }
+
+    /// The bytes of a head, without the blank line at its end.
+    fn head(&mut self) -> io::Result<Vec<u8>> {
         loop {
             if let Some(end) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head = parse_head(&self.ahead[..end]);
-                self.ahead.drain(..end + 4);
-                return head;
+                let mut head: Vec<u8> = self.ahead.drain(..end + 4).collect();
+                head.truncate(end);
+                return Ok(head);
             }
             let mut block = [0; HEAD_BUFFER];
             let size = self.stream.read(&mut block)?;
@@ -115,6 +143,23 @@ fn parse_head(head: &[u8]) -> io::Result<Head> {
     Ok(Head { status, length })
 }
 
+/// The answer, and the length of its body.
+fn parse_taken(head: &[u8]) -> io::Result<(Taken, usize)> {
+    let text = String::from_utf8_lossy(head);
+    let field = |name: &str| {
+        let mut lines = text.split("\r\n").filter_map(|line| line.split_once(':'));
+        let line = lines.find(|(other, _)| other.eq_ignore_ascii_case(name));
+        line.map(|(_, value)| value.trim().to_owned())
+    };
+    let status = text.get(9..12).and_then(|status| status.parse().ok());
+    let length = field("content-length").map_or(Ok(0), |length| length.parse());
+    let taken = Taken {
+        status: status.ok_or_else(|| invalid("status line"))?,
+        location: field("location"),
+    };
+    Ok((taken, length.map_err(|_| invalid("content-length"))?))
+}
+
 const HEAD_BUFFER: usize = 16 << 10;
 
 #[cfg(test)]
@@ -145,5 +190,22 @@ mod tests {
             parse_head(b"HTTP/1.1 206 Partial Content\r\nServer: x\r\nContent-Length: 12").unwrap();
         assert_eq!((head.status, head.length), (206, 12));
         parse_head(b"HTTP/1.1 200 OK\r\nServer: x").unwrap_err();
+    }
+
+    #[test]
+    fn answers_to_uploads() {
+        let check = |head: &str, status: u16, location: Option<&str>, length: usize| {
+            let location = location.map(str::to_owned);
+            let taken = parse_taken(head.as_bytes()).unwrap();
+            assert_eq!(taken, (Taken { status, location }, length), "{head}");
+        };
+        check("HTTP/1.1 204 No Content", 204, None, 0);
+        check(
+            "HTTP/1.1 201 Created\r\nLOCATION: http://h/Files/A\r\ncontent-length: 7",
+            201,
+            Some("http://h/Files/A"),
+            7,
+        );
+        parse_taken(b"HTTP/1.1 200 OK\r\nContent-Length: x").unwrap_err();
     }
 }
