@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is compared, then starts the comparison.
+//! `cargo xtask bench`: builds what is compared, then starts the comparison; `bench upload` is that of uploads.
 
 use crate::step::{PassedOn, execute};
 use crate::workspace::{Failure, Workspace};

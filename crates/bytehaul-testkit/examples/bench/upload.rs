@@ -10,6 +10,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tempfile::TempDir;
 
 use self::contender::Contender;
 use self::place::{Place, Target};
@@ -48,7 +49,8 @@ pub(crate) struct Source {
     len: u64,
     /// SHA-256 in hex.
     digest: String,
-    scratch: PathBuf,
+    /// Of this process alone, and gone with it.
+    scratch: TempDir,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
@@ -89,7 +91,7 @@ fn compare(
         };
         contenders.retain(is_wanted);
     }
-    let mut place = Place::open(target, at_once, &source.scratch)?;
+    let mut place = Place::open(target, at_once, source.scratch.path())?;
     println!("\n## {} MiB {}\n", source.len >> 20, place.title());
     if !missing.is_empty() {
         println!("Not installed, left out: {}.\n", missing.join(", "));
@@ -103,11 +105,11 @@ impl Source {
     fn prepare(arguments: &Arguments) -> Result<Self, String> {
         let (release, target) = files::programs()?;
         let dir = arguments.dir.clone().unwrap_or(target.join("bench"));
-        let (served, scratch) = (dir.join("served"), dir.join("uploads"));
-        for dir in [&served, &scratch] {
-            fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        }
-        let file = served.join(files::LARGE);
+        let served = dir.join("served");
+        let scratch = fs::create_dir_all(&served)
+            .and_then(|()| tempfile::Builder::new().prefix("uploads-").tempdir_in(&dir))
+            .map_err(|error| format!("{}: {error}", dir.display()))?;
+        let file = served.join(format!("upload-{}.bin", arguments.size));
         let digest = files::make(&file, &files::large(arguments.size))?;
         Ok(Self {
             programs: release,

@@ -36,6 +36,8 @@ pub(crate) fn tus(file: &Path, creation: &str) -> io::Result<u64> {
         },
         ..url
     };
+    // What the first one carries behind its answer is nobody's business.
+    let mut connection = Connection::open(&upload)?;
     let fields = "Tus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\n";
     send(&mut connection, &upload, "PATCH", fields, &file, 0..len)?;
     Ok(len)

@@ -63,6 +63,13 @@ impl TusServer {
         }
     }
 
+    /// The file that has the bytes of an upload, given its URL (or the last segment of it).
+    #[must_use]
+    pub fn file(&self, upload: &str) -> PathBuf {
+        let id = upload.rsplit('/').next().unwrap_or(upload);
+        self.daemon.directory().join(UPLOADS).join(id)
+    }
+
     /// The last segments of the URLs of all uploads that it has, sorted.
     #[must_use]
     pub fn uploads(&self) -> Vec<String> {
@@ -125,11 +132,6 @@ impl TusServer {
 
     fn info_file(&self, upload: &str) -> PathBuf {
         self.file(upload).with_extension("json")
-    }
-
-    fn file(&self, upload: &str) -> PathBuf {
-        let id = upload.rsplit('/').next().unwrap_or(upload);
-        self.daemon.directory().join(UPLOADS).join(id)
     }
 }
 

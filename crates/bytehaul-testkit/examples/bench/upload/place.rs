@@ -1,7 +1,10 @@
 //! The servers that take the uploads: what each upload needs there, what came of it, and how it is thrown away.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use bytehaul_testkit::nginx::Nginx;
 use bytehaul_testkit::uploads::{S3Server, TusServer, python};
@@ -86,7 +89,7 @@ impl Place {
     /// Gets everything ready for one upload under a name that was not used before.
     pub(crate) fn prepare(&mut self, source: &Source, number: usize) -> Result<Job, String> {
         let key = format!("object-{number}.bin");
-        let scratch = source.scratch.join("run");
+        let scratch = source.scratch.path().join("run");
         made_empty(&scratch)?;
         let mut job = Job {
             file: source.file.clone(),
@@ -133,42 +136,54 @@ impl Place {
     }
 
     /// Whether the object is there, by its length, and with `Proof::Digest` by its SHA-256.
+    ///
+    /// It is not read into memory: what this process once had would count as that of each program that it starts.
     pub(crate) fn check(&self, job: &Job, source: &Source, proof: Proof) -> Result<(), String> {
-        let (len, digest) = match self {
-            Self::Tus(server) => {
-                let uploads = server.uploads();
-                let [upload] = &uploads[..] else {
-                    return Err(format!("{} uploads are there", uploads.len()));
-                };
-                let bytes = server.stored(upload).ok_or("there is no object")?;
-                (bytes.len() as u64, proof.of(|| Ok(bytes))?)
-            }
-            Self::S3 { server, .. } => {
-                let server = server.as_ref().ok_or("no server")?;
-                let head = server.call("head_object", json!({ "Key": job.key }))?;
-                let len = head["ContentLength"]
-                    .as_u64()
-                    .ok_or("an object without length")?;
-                let bytes = || {
-                    server
-                        .object(&job.key)
-                        .ok_or("there is no object".to_owned())
-                };
-                (len, proof.of(bytes)?)
-            }
-            Self::Put { dir, .. } => {
-                let path = dir.join(&job.key);
-                let failed = |error| format!("{}: {error}", path.display());
-                let len = fs::metadata(&path).map_err(failed)?.len();
-                (len, proof.of(|| fs::read(&path).map_err(failed))?)
-            }
-        };
+        let len = self.length(job)?;
         if len != source.len {
             return Err(format!("the object has {len} bytes"));
         }
-        match digest {
-            Some(digest) if digest != source.digest => Err("the object has other bytes".into()),
-            Some(_) | None => Ok(()),
+        if proof == Proof::Digest && sha256(&self.file(job)?)? != source.digest {
+            return Err("the object has other bytes".into());
+        }
+        Ok(())
+    }
+
+    fn length(&self, job: &Job) -> Result<u64, String> {
+        if let Self::S3 { server, .. } = self {
+            let server = server.as_ref().ok_or("no server")?;
+            let head = server.call("head_object", json!({ "Key": job.key }))?;
+            let len = head["ContentLength"].as_u64();
+            return len.ok_or_else(|| "an object without length".to_owned());
+        }
+        let path = self.file(job)?;
+        let found = fs::metadata(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(found.len())
+    }
+
+    /// A file with the object's bytes.
+    fn file(&self, job: &Job) -> Result<PathBuf, String> {
+        match self {
+            Self::Tus(server) => match &server.uploads()[..] {
+                [upload] => Ok(server.file(upload)),
+                uploads => Err(format!("{} uploads are there", uploads.len())),
+            },
+            Self::Put { dir, .. } => Ok(dir.join(&job.key)),
+            Self::S3 { server, .. } => {
+                let server = server.as_ref().ok_or("no server")?;
+                let of = json!({ "Key": job.key });
+                let url = server.presign("get_object", of, Duration::from_secs(3600));
+                let copy = job.scratch.join("copy");
+                let mut curl = Command::new("curl");
+                curl.args(["-sSf", "--noproxy", "*", "-o"])
+                    .arg(&copy)
+                    .arg(url);
+                let fetched = curl.status().map_err(|error| format!("curl: {error}"))?;
+                match fetched.success() {
+                    true => Ok(copy),
+                    false => Err("there is no object".into()),
+                }
+            }
         }
     }
 
@@ -194,17 +209,22 @@ pub(crate) enum Proof {
     Digest,
 }
 
-impl Proof {
-    /// SHA-256 of these bytes in hex, if it is wanted.
-    fn of(self, bytes: impl FnOnce() -> Result<Vec<u8>, String>) -> Result<Option<String>, String> {
-        if self == Self::Length {
-            return Ok(None);
+/// In hex.
+fn sha256(path: &Path) -> Result<String, String> {
+    let digest = || -> io::Result<String> {
+        let mut file = fs::File::open(path)?;
+        let mut hash = Sha256::new();
+        let mut block = vec![0; 1 << 20];
+        loop {
+            let size = file.read(&mut block)?;
+            if size == 0 {
+                let digest = hash.finalize();
+                return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            hash.update(&block[..size]);
         }
-        let digest = Sha256::digest(bytes()?);
-        Ok(Some(
-            digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-        ))
-    }
+    };
+    digest().map_err(|error| format!("{}: {error}", path.display()))
 }
 
 impl Job {
@@ -243,7 +263,7 @@ impl Job {
 
 fn made_empty(dir: &Path) -> Result<(), String> {
     let made = match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => fs::create_dir_all(dir),
     };
     made.map_err(|error| format!("{}: {error}", dir.display()))
