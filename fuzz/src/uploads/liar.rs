@@ -31,6 +31,8 @@ pub(super) struct Liar {
     aborted: bool,
     successes: usize,
     understood: Option<bool>,
+    /// Whether the token is the name of a host, which may be shown.
+    in_host: bool,
     now: SystemTime,
 }
 
@@ -62,6 +64,7 @@ impl Liar {
             aborted: false,
             successes: 0,
             understood: None,
+            in_host: false,
             now: SystemTime::UNIX_EPOCH,
         };
         liar.launch();
@@ -146,7 +149,7 @@ impl Liar {
         let how = Lost::Refused(status);
         let taken = self.session.answered(exchange.id, &answer, self.now);
         if let Err(fault) = &taken {
-            assert!(!format!("{fault:?}").contains(SECRET), "{fault:?}");
+            self.hides(&format!("{fault:?}"));
         }
         self.understood = match &taken {
             Ok(()) => Some(true),
@@ -182,7 +185,7 @@ impl Liar {
                         .digested(job.id, Hasher::digest(job.algorithm, &bytes));
                 }
                 Ok(Next::Done(completed)) => {
-                    assert!(!format!("{completed:?}").contains(SECRET));
+                    self.hides(&format!("{completed:?}"));
                     assert!(self.successes > 0, "complete, and nobody said so");
                     let acknowledged = self.session.acknowledged();
                     assert_eq!(
@@ -207,8 +210,7 @@ impl Liar {
                 }
                 Ok(next) => panic!("{next:?}"),
                 Err(error) => {
-                    let shown = format!("{error} {error:?}");
-                    assert!(!shown.contains(SECRET), "{shown}");
+                    self.hides(&format!("{error} {error:?}"));
                     self.over = Some(Over::Failed);
                 }
             }
@@ -223,7 +225,10 @@ impl Liar {
             exchange.id
         );
         let shown = format!("{exchange:?}");
-        assert!(!shown.contains(SECRET), "{shown}");
+        // The server may give its secrets away.
+        let host = exchange.url.host_str().unwrap_or_default();
+        self.in_host |= host.contains(SECRET);
+        self.hides(&shown);
         if self.aborted {
             assert_eq!(exchange.step, Step::Abort, "{shown}");
         }
@@ -247,6 +252,10 @@ impl Liar {
             }
         }
         self.in_flight.insert(exchange.id, exchange);
+    }
+
+    fn hides(&self, shown: &str) {
+        assert!(self.in_host || !shown.contains(SECRET), "{shown}");
     }
 
     /// Limits in the plainest form alone: what else there is may or may not be one.
