@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is compared, then starts the comparison; `bench upload` is that of uploads.
+//! `cargo xtask bench`: builds what is compared, then starts the comparison; `bench upload` is that of uploads, `bench provider` that of S3, Azure Blob and OSS.
 
 use crate::step::{PassedOn, execute};
 use crate::workspace::{Failure, Workspace};

@@ -1,7 +1,7 @@
 //! The files that are served, where their copies go, and the programs that were built.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use bytehaul_testkit::{Object, check_file};
@@ -114,11 +114,29 @@ pub(crate) fn make(path: &Path, object: &Object) -> Result<String, String> {
         }
         offset += size as u64;
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()))
+}
+
+/// SHA-256 of a file in hex, without more of it in memory than a block.
+pub(crate) fn sha256(path: &Path) -> Result<String, String> {
+    let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+    digest(fs::File::open(path).map_err(fail)?).map_err(fail)
+}
+
+/// The same of anything that can be read to its end.
+pub(crate) fn digest(mut from: impl Read) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; BLOCK];
+    loop {
+        match from.read(&mut block)? {
+            0 => return Ok(hex(&hash.finalize())),
+            size => hash.update(&block[..size]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn small(number: usize) -> Object {

@@ -4,6 +4,7 @@
 
 mod contender;
 mod files;
+mod provider;
 mod round;
 mod scenario;
 mod table;
@@ -45,12 +46,15 @@ struct Arguments {
 enum Other {
     /// Compares uploads: with tus-js-client, boto3, the AWS CRT, rclone and curl, to real servers.
     Upload(upload::Arguments),
+    /// Compares objects of S3, Azure Blob and Aliyun OSS, up and down: with the official SDKs and rclone.
+    Provider(provider::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match &arguments.other {
         Some(Other::Upload(arguments)) => upload::run(arguments),
+        Some(Other::Provider(arguments)) => provider::run(arguments),
         None => run(&arguments),
     };
     match outcome {

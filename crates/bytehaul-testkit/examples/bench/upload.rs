@@ -3,7 +3,7 @@
 mod contender;
 mod place;
 mod round;
-mod table;
+pub(crate) mod table;
 
 use std::fs;
 use std::io::Read;
@@ -13,6 +13,8 @@ use clap::Args;
 use tempfile::TempDir;
 
 use self::contender::Contender;
+pub(crate) use self::contender::succeeds;
+pub(crate) use self::place::{NOT_INSTALLED, PART_SIZE, made_empty};
 use self::place::{Place, Target};
 use crate::files;
 
@@ -44,17 +46,17 @@ pub(crate) struct Arguments {
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Directory of the programs that were built.
-    programs: PathBuf,
-    file: PathBuf,
-    len: u64,
+    pub(crate) programs: PathBuf,
+    pub(crate) file: PathBuf,
+    pub(crate) len: u64,
     /// SHA-256 in hex.
-    digest: String,
+    pub(crate) digest: String,
     /// Of this process alone, and gone with it.
-    scratch: TempDir,
+    pub(crate) scratch: TempDir,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
-    let source = Source::prepare(arguments)?;
+    let source = Source::prepare(arguments.dir.as_deref(), arguments.size)?;
     let all = [Target::Tus, Target::Presigned, Target::Put];
     let targets = match arguments.target.is_empty() {
         true => &all[..],
@@ -102,26 +104,27 @@ fn compare(
 }
 
 impl Source {
-    fn prepare(arguments: &Arguments) -> Result<Self, String> {
+    /// Makes the file unless it is there, in the directory or in `bench` of the target directory.
+    pub(crate) fn prepare(dir: Option<&Path>, size: u64) -> Result<Self, String> {
         let (release, target) = files::programs()?;
-        let dir = arguments.dir.clone().unwrap_or(target.join("bench"));
+        let dir = dir.map_or_else(|| target.join("bench"), Path::to_owned);
         let served = dir.join("served");
         let scratch = fs::create_dir_all(&served)
             .and_then(|()| tempfile::Builder::new().prefix("uploads-").tempdir_in(&dir))
             .map_err(|error| format!("{}: {error}", dir.display()))?;
-        let file = served.join(format!("upload-{}.bin", arguments.size));
-        let digest = files::make(&file, &files::large(arguments.size))?;
+        let file = served.join(format!("upload-{size}.bin"));
+        let digest = files::make(&file, &files::large(size))?;
         Ok(Self {
             programs: release,
             file,
-            len: arguments.size,
+            len: size,
             digest,
             scratch,
         })
     }
 
     /// Reads it, so that it is in memory before any program does.
-    fn warm(&self) -> Result<(), String> {
+    pub(crate) fn warm(&self) -> Result<(), String> {
         let read = || {
             let mut file = fs::File::open(&self.file)?;
             let mut block = vec![0; 1 << 20];
@@ -144,7 +147,8 @@ fn file_system(path: &Path) -> &'static str {
     }
 }
 
-fn size(text: &str) -> Result<u64, String> {
+/// Bytes, or with K, M or G.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().last() {
         Some((at, 'K' | 'k')) => (&text[..at], 10),
         Some((at, 'M' | 'm')) => (&text[..at], 20),

@@ -187,7 +187,8 @@ fn rclone(job: &Job) -> Result<Command, String> {
     Ok(command)
 }
 
-fn succeeds(command: &mut Command) -> bool {
+/// Whether it ends well; it says nothing.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     let quiet = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -1,7 +1,7 @@
 //! The servers that take the uploads: what each upload needs there, what came of it, and how it is thrown away.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use bytehaul_testkit::nginx::Nginx;
 use bytehaul_testkit::uploads::{S3Server, TusServer, python};
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Source, file_system};
+use crate::files::sha256;
 
 /// Where uploads go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -210,23 +210,6 @@ pub(crate) enum Proof {
 }
 
 /// In hex.
-fn sha256(path: &Path) -> Result<String, String> {
-    let digest = || -> io::Result<String> {
-        let mut file = fs::File::open(path)?;
-        let mut hash = Sha256::new();
-        let mut block = vec![0; 1 << 20];
-        loop {
-            let size = file.read(&mut block)?;
-            if size == 0 {
-                let digest = hash.finalize();
-                return Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect());
-            }
-            hash.update(&block[..size]);
-        }
-    };
-    digest().map_err(|error| format!("{}: {error}", path.display()))
-}
-
 impl Job {
     fn make_plan(&mut self, len: u64) -> Result<(), String> {
         let script = concat!(
@@ -261,7 +244,7 @@ impl Job {
     }
 }
 
-fn made_empty(dir: &Path) -> Result<(), String> {
+pub(crate) fn made_empty(dir: &Path) -> Result<(), String> {
     let made = match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => fs::create_dir_all(dir),
