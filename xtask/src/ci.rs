@@ -13,23 +13,10 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
     steps.task("tidy", || tidy::run(workspace))?;
     steps.task("audit", || audit::run(workspace))?;
     // All targets: the examples and benches have to compile as well.
-    let lints = ["clippy", "--workspace", "--all-targets"];
-    let strict = ["--", "-D", "warnings"];
+    let all = ["clippy", "--workspace", "--all-targets", "--all-features"];
     steps.command(
         "clippy, all features",
-        workspace
-            .cargo()
-            .args(lints)
-            .arg("--all-features")
-            .args(strict),
-    )?;
-    steps.command(
-        "clippy, no features",
-        workspace
-            .cargo()
-            .args(lints)
-            .arg("--no-default-features")
-            .args(strict),
+        workspace.cargo().args(all).args(STRICT),
     )?;
     each_crate_alone(workspace, &mut steps)?;
     test::steps_of(workspace, &mut steps)?;
@@ -46,16 +33,21 @@ pub(crate) fn run(workspace: &Workspace) -> Result<(), Failure> {
 fn each_crate_alone(workspace: &Workspace, steps: &mut Steps) -> Result<(), Failure> {
     for package in libraries(&workspace.metadata()?) {
         let name = package.name.as_str();
+        let alone = ["clippy", "-q", "-p", name];
         steps.command(
-            &format!("{name} alone"),
-            workspace.cargo().args(["check", "-q", "-p", name]),
+            &format!("clippy, {name} alone"),
+            workspace.cargo().args(alone).args(STRICT),
         )?;
         steps.command(
-            &format!("{name} alone, no features"),
+            &format!("clippy, {name} alone, no features"),
             workspace
                 .cargo()
-                .args(["check", "-q", "-p", name, "--no-default-features"]),
+                .args(alone)
+                .arg("--no-default-features")
+                .args(STRICT),
         )?;
     }
     Ok(())
 }
+
+const STRICT: [&str; 3] = ["--", "-D", "warnings"];
