@@ -127,6 +127,10 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) refresh_command: Option<String>,
 
+    /// Do not hold an object against the checksum that its provider names (s3://, az://, oss://)
+    #[arg(long)]
+    pub(crate) no_provider_checksum: bool,
+
     /// Bucket in the host name, with an own S3 endpoint too (s3://)
     #[arg(long)]
     pub(crate) virtual_host: bool,

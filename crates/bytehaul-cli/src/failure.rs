@@ -99,6 +99,9 @@ fn hint(error: &DownloadError, kept: Kept) -> Option<&'static str> {
         }
         (EXISTS, _) => Some("use --overwrite to replace it, or -o to choose another name"),
         (LOCKED, _) => Some("wait for the other download, or choose another name with -o"),
+        (_, ErrorKind::Integrity) if is_declared(error) => Some(
+            "nothing was published; if the provider's checksum is wrong, --no-provider-checksum ignores it",
+        ),
         (_, ErrorKind::Integrity) => {
             Some("nothing was published; check the value, or try another source")
         }
@@ -116,6 +119,14 @@ fn hint(error: &DownloadError, kept: Kept) -> Option<&'static str> {
         (_, ErrorKind::Internal) => Some("this is a bug in bytehaul; what had arrived is kept"),
         _ => None,
     }
+}
+
+/// Whether the checksum is not the user's.
+fn is_declared(error: &DownloadError) -> bool {
+    matches!(
+        error,
+        DownloadError::ChecksumMismatch { declared: true, .. }
+    )
 }
 
 pub(crate) fn kind_word(kind: ErrorKind) -> &'static str {

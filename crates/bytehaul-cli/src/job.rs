@@ -145,6 +145,7 @@ fn template(args: &GetArgs, auth: Option<Auth>) -> Result<DownloadSpec, UsageErr
         (false, false) => FollowMetalink::Headers,
         (false, true) => FollowMetalink::HeadersAndDescription,
     };
+    spec.verify_declared = !args.no_provider_checksum;
     spec.checksum = args
         .transfer
         .checksum

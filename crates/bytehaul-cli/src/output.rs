@@ -232,7 +232,8 @@ fn summary(outcome: &Outcome) -> String {
             human::count(outcome.retries, "retry", "retries")
         ));
     }
-    if let Some(digest) = &outcome.digest {
+    let of_provider = outcome.verified.as_ref().map(|expected| &expected.digest);
+    if let Some(digest) = outcome.digest.as_ref().or(of_provider) {
         text.push_str(&format!(", {} verified", digest.algorithm()));
     }
     text.push(')');

@@ -4,6 +4,7 @@
 
 mod command {
     mod bad_input;
+    mod declared;
     #[cfg(feature = "demo")]
     mod demo;
     mod many;

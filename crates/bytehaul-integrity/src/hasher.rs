@@ -5,6 +5,7 @@
 //! library), `crc-fast` for the CRCs, `blake3` for itself.
 
 use std::fmt;
+use std::num::NonZeroU64;
 
 use blake3::Hasher as Blake3;
 use md5::Md5;
@@ -43,6 +44,19 @@ impl Hasher {
         })
     }
 
+    /// Starts with no data, for the digest of the digests of parts of so many bytes; the last one may be shorter. An object
+    /// without bytes is one part without bytes.
+    #[must_use]
+    pub fn composite(algorithm: Algorithm, part_size: NonZeroU64) -> Self {
+        Self(State::Composite(Box::new(Composite {
+            part: Self::new(algorithm),
+            whole: Self::new(algorithm),
+            size: part_size,
+            left: part_size.get(),
+            is_empty: true,
+        })))
+    }
+
     /// The digest of `data` in one call.
     #[must_use]
     pub fn digest(algorithm: Algorithm, data: &[u8]) -> Digest {
@@ -62,6 +76,7 @@ impl Hasher {
             State::Blake3(state) => {
                 state.update(data);
             }
+            State::Composite(state) => state.update(data),
         }
     }
 
@@ -76,13 +91,14 @@ impl Hasher {
             State::Md5(state) => Digest::from_bytes(algorithm, &state.finalize()),
             State::Crc(crc, state) => Some(crc.digest(state.finalize())),
             State::Blake3(state) => Digest::from_bytes(algorithm, state.finalize().as_bytes()),
+            State::Composite(state) => Some(state.finish()),
         };
         digest.expect("an implementation yields its algorithm's length")
     }
 
     /// The algorithm.
     #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
+    pub fn algorithm(&self) -> Algorithm {
         match &self.0 {
             State::Sha256(_) => Algorithm::Sha256,
             State::Sha512(_) => Algorithm::Sha512,
@@ -90,6 +106,7 @@ impl Hasher {
             State::Md5(_) => Algorithm::Md5,
             State::Crc(crc, _) => crc.algorithm(),
             State::Blake3(_) => Algorithm::Blake3,
+            State::Composite(state) => state.whole.algorithm(),
         }
     }
 }
@@ -109,6 +126,50 @@ enum State {
     Md5(Md5),
     Crc(Crc, Box<crc_fast::Digest>),
     Blake3(Box<Blake3>),
+    Composite(Box<Composite>),
+}
+
+#[derive(Clone)]
+struct Composite {
+    /// Of the bytes of the part that is under way.
+    part: Hasher,
+    /// Of the digests of those before it.
+    whole: Hasher,
+    size: NonZeroU64,
+    /// Bytes that the part lacks.
+    left: u64,
+    /// Whether no part has had a byte.
+    is_empty: bool,
+}
+
+impl Composite {
+    fn update(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let room = usize::try_from(self.left).unwrap_or(usize::MAX);
+            let (now, rest) = data.split_at(room.min(data.len()));
+            self.part.update(now);
+            self.left -= now.len() as u64;
+            self.is_empty = false;
+            data = rest;
+            if self.left == 0 {
+                self.end_part();
+            }
+        }
+    }
+
+    fn end_part(&mut self) {
+        let next = Hasher::new(self.part.algorithm());
+        let ended = std::mem::replace(&mut self.part, next);
+        self.whole.update(ended.finish().as_bytes());
+        self.left = self.size.get();
+    }
+
+    fn finish(mut self) -> Digest {
+        if self.is_empty || self.left < self.size.get() {
+            self.end_part();
+        }
+        self.whole.finish()
+    }
 }
 
 impl State {

@@ -6,6 +6,7 @@
 mod algorithm;
 pub mod crc;
 mod digest;
+mod expected;
 mod hasher;
 pub mod headers;
 mod join;
@@ -13,5 +14,6 @@ mod join;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use crc::{Crc, crc32c, crc32c_append, crc32c_combine};
 pub use digest::{Digest, ParseError};
+pub use expected::{Expected, Hashing};
 pub use hasher::Hasher;
 pub use join::{JoinError, Joiner, Segment};

@@ -5,7 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::HeaderMap;
+use bytehaul_integrity::Expected;
+#[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
+use bytehaul_integrity::headers::{Response, representation_digests};
+#[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
+use bytehaul_integrity::{Algorithm, Digest};
+use http::{HeaderMap, StatusCode};
 use url::Url;
 
 use crate::{BoxError, BoxFuture, ProtocolError};
@@ -29,6 +34,19 @@ pub trait DownloadProtocol: fmt::Debug + Send + Sync {
     /// It cannot be asked for, such as with credentials that cannot sign.
     fn request(&self, wanted: &Wanted, now: SystemTime) -> Result<RangeRequest, ProtocolError>;
 
+    /// What the whole object has to hash to, by its provider's word. The driver asks before it writes, and publishes nothing
+    /// else; where a caller has given a checksum, that is what counts, and nobody asks.
+    ///
+    /// `told` is what has been said of the object so far: the answer to the first range, where one was fetched, and behind it those
+    /// to the questions that this function has asked, in their order.
+    ///
+    /// # Errors
+    /// A question cannot be asked, such as with credentials that cannot sign.
+    fn proof(&self, told: &[Told], now: SystemTime) -> Result<Proof, ProtocolError> {
+        let _ = (told, now);
+        Ok(Proof::Nothing)
+    }
+
     /// Until when requests made now are taken. The driver renews half a minute ahead, and on 401, 403 and 410.
     fn expires_at(&self) -> Option<SystemTime> {
         None
@@ -49,6 +67,81 @@ pub enum Wanted {
     From(u64),
     /// These.
     Span(Range<u64>),
+}
+
+/// The head of an answer that speaks of an object.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Told {
+    /// Whether it answers a [question](Proof::Ask), rather than the request for a range.
+    pub is_asked: bool,
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+}
+
+impl Told {
+    /// An answer to a request for a range, or for all.
+    #[must_use]
+    pub fn of_range(status: StatusCode, headers: HeaderMap) -> Self {
+        Self {
+            is_asked: false,
+            status,
+            headers,
+        }
+    }
+
+    /// An answer to a question, which has no body.
+    #[must_use]
+    pub fn of_question(status: StatusCode, headers: HeaderMap) -> Self {
+        Self {
+            is_asked: true,
+            ..Self::of_range(status, headers)
+        }
+    }
+
+    /// The value of a field; `None` when there is none, or none that is text.
+    #[cfg(any(feature = "azure", feature = "s3"))]
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    /// The digest of the whole object that its fields declare.
+    ///
+    /// Of several the strongest, but a CRC before MD5 and SHA-1: neither stands up to an attacker, and it costs a fraction of the time.
+    #[cfg(any(feature = "azure", feature = "oss", feature = "s3"))]
+    pub(crate) fn declared(&self) -> Option<Digest> {
+        let response = match (self.is_asked, self.status) {
+            (true, StatusCode::OK) => Response::Head,
+            (false, StatusCode::OK) => Response::Whole,
+            (_, StatusCode::PARTIAL_CONTENT) => Response::Partial,
+            _ => return None,
+        };
+        let fields = self.headers.iter();
+        let fields = fields.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let digests = representation_digests(fields, response);
+        let is_weak =
+            |digest: &&Digest| matches!(digest.algorithm(), Algorithm::Md5 | Algorithm::Sha1);
+        let crc = digests.iter().find(|digest| digest.crc().is_some());
+        let first = digests.first();
+        first
+            .filter(|first| !is_weak(first))
+            .or(crc)
+            .or(first)
+            .copied()
+    }
+}
+
+/// How far it is known what an object has to hash to.
+#[derive(Clone, Debug)]
+pub enum Proof {
+    /// The provider says nothing that the bytes could be held against.
+    Nothing,
+    /// This has to be asked, by `HEAD`.
+    Ask(RangeRequest),
+    /// That is it.
+    Known(Expected),
 }
 
 /// What a range is asked for with.

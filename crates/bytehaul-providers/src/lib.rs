@@ -57,7 +57,9 @@ pub mod tus;
 #[cfg(feature = "credentials")]
 pub use crate::credentials::{CredentialSource, Credentials, ProvideCredentials, Secret};
 pub use crate::custom::{Begun, Custom, CustomUpload, PartData, PartTaken, UploadContext};
-pub use crate::download::{DownloadProtocol, RangeRequest, Refresh, Refreshing, Wanted};
+pub use crate::download::{
+    DownloadProtocol, Proof, RangeRequest, Refresh, Refreshing, Told, Wanted,
+};
 pub use crate::error::{BoxError, Fault, ProtocolError, ProtocolErrorKind};
 pub use crate::exchange::{
     Answer, BoxFuture, Call, CallError, Exchange, ExchangeId, Lost, Payload, Returned, Segment,
@@ -70,6 +72,6 @@ pub use crate::session::{
     UploadSession,
 };
 
-pub use bytehaul_integrity::{Algorithm, Digest};
+pub use bytehaul_integrity::{Algorithm, Digest, Expected};
 pub use http;
 pub use url::{self, Url};

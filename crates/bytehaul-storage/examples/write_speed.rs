@@ -74,7 +74,7 @@ async fn measure(case: Case, directory: &Path, mebibytes: u64) -> Result<Cost, A
             let options = StartOptions {
                 allocation,
                 durability,
-                digest,
+                digest: digest.map(Into::into),
                 ..StartOptions::default()
             };
             part_file(directory, mebibytes, options).await?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use bytehaul_integrity::Algorithm;
+use bytehaul_integrity::Hashing;
 
 use crate::control::Identity;
 use crate::disk::Disk;
@@ -87,7 +87,7 @@ pub struct StartOptions {
     /// What stays of an earlier run. Default [`Keep::Nothing`].
     pub keep: Keep,
     /// A digest to compute beside the transfer. Default: none.
-    pub digest: Option<Algorithm>,
+    pub digest: Option<Hashing>,
     /// Which crash the bytes survive. Default [`Durability::PowerCut`].
     pub durability: Durability,
     /// How often what was written is made durable while data arrives. Default 1 s, at least 10 ms.

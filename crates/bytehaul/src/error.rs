@@ -94,7 +94,7 @@ pub enum DownloadError {
         what: String,
     },
     /// The bytes are wrong. Nothing was published, and the bytes are dropped.
-    #[error("checksum of {}{url} is {actual}, expected {expected}", part_of(piece.as_ref()))]
+    #[error("checksum of {}{url} is {actual}, expected {expected}{}", part_of(piece.as_ref()), by_whom(*declared))]
     #[non_exhaustive]
     ChecksumMismatch {
         /// The URL, redacted.
@@ -105,6 +105,8 @@ pub enum DownloadError {
         actual: Box<Digest>,
         /// The bytes that the digest is of; `None` for the whole file.
         piece: Option<Range<u64>>,
+        /// Whether the provider of the object says so, rather than the caller.
+        declared: bool,
     },
     /// The server has a file of another size than the one that was asked for. Nothing was published.
     #[error("{url} has {actual} bytes, expected {expected}")]
@@ -281,6 +283,13 @@ pub(crate) fn storage_code(error: &bytehaul_storage::Error) -> u16 {
         Error::TargetExists { .. } | Error::TargetIsDirectory { .. } => 125,
         Error::Locked { .. } => 126,
         _ => 105,
+    }
+}
+
+fn by_whom(declared: bool) -> &'static str {
+    match declared {
+        true => " by its provider's word",
+        false => "",
     }
 }
 

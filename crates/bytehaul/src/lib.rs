@@ -27,7 +27,7 @@ mod spec;
 mod stream;
 mod upload;
 
-pub use bytehaul_integrity::{Algorithm, Digest};
+pub use bytehaul_integrity::{Algorithm, Digest, Expected};
 pub use bytehaul_ratelimit::BytesPerSecond;
 pub use bytehaul_schedule::transfers::{Direction, Priority, TaskId, TaskState};
 pub use bytehaul_transport::{HttpVersion, SafeUrl, resolve};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::{Digest, Expected};
 use bytehaul_transport::SafeUrl;
 
 use crate::identity::Evidence;
@@ -19,6 +19,9 @@ pub struct Outcome {
     pub bytes: u64,
     /// The digest that was asked for and has matched; `None` when no checksum was given.
     pub digest: Option<Digest>,
+    /// What the provider of the object says that it hashes to, when the file was held against that and matched. `None` for a
+    /// stream, which compares it at its end.
+    pub verified: Option<Expected>,
     /// Bytes taken over from an earlier run.
     pub resumed_from: u64,
     /// Bytes that came over the network in this run.

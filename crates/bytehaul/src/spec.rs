@@ -74,6 +74,11 @@ pub struct DownloadSpec {
     pub max_download_speed: u64,
     /// What the finished file must hash to. Default `None`.
     pub checksum: Option<Checksum>,
+    /// Whether a file without a `checksum` is held against what the provider of the object says that it hashes to: S3 its checksum, or
+    /// the MD5 or the composite of MD5s that an ETag is, Azure the MD5 that was stored with the blob, OSS its CRC-64. That takes
+    /// up to two `HEAD` requests, and the time to hash the file beside the transfer. Only a [`protocol`](Self::protocol) knows what
+    /// to ask. Default true.
+    pub verify_declared: bool,
     /// What each piece of the file must hash to, so that a bad one is found early and fetched again alone; one that
     /// is wrong three times fails the download. A download to a reader does not check pieces. Default `None`.
     pub piece_hashes: Option<PieceHashes>,
@@ -137,6 +142,7 @@ impl DownloadSpec {
             max_download_speed: 0,
             checksum: None,
             piece_hashes: None,
+            verify_declared: true,
             expected_size: None,
             follow_metalink: FollowMetalink::default(),
             connect_timeout: None,
@@ -208,6 +214,13 @@ impl DownloadSpec {
     #[must_use]
     pub fn piece_hashes(mut self, hashes: PieceHashes) -> Self {
         self.piece_hashes = Some(hashes);
+        self
+    }
+
+    /// Sets [`verify_declared`](Self#structfield.verify_declared).
+    #[must_use]
+    pub fn verify_declared(mut self, yes: bool) -> Self {
+        self.verify_declared = yes;
         self
     }
 
@@ -335,6 +348,7 @@ impl fmt::Debug for DownloadSpec {
             .field("max_retry_after", &self.max_retry_after)
             .field("max_download_speed", &self.max_download_speed)
             .field("checksum", &self.checksum)
+            .field("verify_declared", &self.verify_declared)
             .field("piece_hashes", &self.piece_hashes)
             .field("expected_size", &self.expected_size)
             .field("follow_metalink", &self.follow_metalink)

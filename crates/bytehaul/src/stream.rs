@@ -2,9 +2,10 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use bytehaul_integrity::{Digest, Hasher};
+use bytehaul_integrity::{Expected, Hasher};
 use bytes::{Buf, Bytes};
 use futures_core::Stream;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -18,8 +19,8 @@ use crate::outcome::Outcome;
 ///
 /// Several connections fetch beneath it, within the spec's memory budget; a slow reader slows them down. A
 /// chunk counts against the budget until it is dropped, so a reader that keeps them all stops the download.
-/// Every error ends the stream: one of the transfer, and a checksum that does not match, which is only known
-/// after the last byte. Bytes that were read cannot be taken back, so a remote file that changes under the
+/// Every error ends the stream: one of the transfer, and a checksum that does not match, yours or that of the object's provider,
+/// which is only known after the last byte. Bytes that were read cannot be taken back, so a remote file that changes under the
 /// stream is always an error. Dropping the stream stops the download.
 ///
 /// ```no_run
@@ -36,13 +37,18 @@ pub struct DownloadStream {
     chunks: mpsc::UnboundedReceiver<Bytes>,
     current: Bytes,
     handle: DownloadHandle,
-    check: Option<Check>,
+    expected: Arc<OnceLock<Declared>>,
+    /// Of the chunks so far, once there is something to compare with.
+    hasher: Option<Hasher>,
     state: State,
 }
 
-pub(crate) struct Check {
-    pub(crate) expected: Digest,
-    pub(crate) hasher: Hasher,
+/// What all chunks have to hash to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Declared {
+    pub(crate) expected: Expected,
+    /// Whether the provider says so, rather than the caller.
+    pub(crate) by_provider: bool,
 }
 
 enum State {
@@ -56,17 +62,14 @@ impl DownloadStream {
     pub(crate) fn new(
         chunks: mpsc::UnboundedReceiver<Bytes>,
         handle: DownloadHandle,
-        expected: Option<Digest>,
+        expected: Arc<OnceLock<Declared>>,
     ) -> Self {
-        let check = expected.map(|expected| Check {
-            hasher: Hasher::new(expected.algorithm()),
-            expected,
-        });
         Self {
             chunks,
             current: Bytes::new(),
             handle,
-            check,
+            expected,
+            hasher: None,
             state: State::Flowing,
         }
     }
@@ -89,8 +92,9 @@ impl DownloadStream {
             match &mut self.state {
                 State::Flowing => match ready!(self.chunks.poll_recv(cx)) {
                     Some(chunk) => {
-                        if let Some(check) = &mut self.check {
-                            check.hasher.update(&chunk);
+                        if let Some(declared) = self.expected.get() {
+                            let start = || declared.expected.hashing().hasher();
+                            self.hasher.get_or_insert_with(start).update(&chunk);
                         }
                         return Poll::Ready(Some(Ok(chunk)));
                     }
@@ -111,18 +115,25 @@ impl DownloadStream {
     }
 
     fn verify(&mut self, outcome: &Outcome) -> Result<(), DownloadError> {
-        let Some(Check { expected, hasher }) = self.check.take() else {
+        let Some(Declared {
+            expected,
+            by_provider,
+        }) = self.expected.get()
+        else {
             return Ok(());
         };
+        let hasher = self.hasher.take();
+        let hasher = hasher.unwrap_or_else(|| expected.hashing().hasher());
         let actual = hasher.finish();
-        if actual == expected {
+        if actual == expected.digest {
             return Ok(());
         }
         Err(DownloadError::ChecksumMismatch {
             url: outcome.url.clone(),
-            expected: Box::new(expected),
+            expected: Box::new(expected.digest),
             actual: Box::new(actual),
             piece: None,
+            declared: *by_provider,
         })
     }
 }

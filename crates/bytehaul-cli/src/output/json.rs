@@ -41,6 +41,7 @@ impl Json {
 
     pub(crate) fn completed(&mut self, file: File<'_>, outcome: &Outcome) {
         let digest = outcome.digest.as_ref().map(ToString::to_string);
+        let verified = outcome.verified.as_ref().map(ToString::to_string);
         let event = Event::Completed {
             file: file.number,
             url: file.url,
@@ -49,6 +50,7 @@ impl Json {
             fetched: outcome.fetched,
             resumed_from: outcome.resumed_from,
             digest: digest.as_deref(),
+            verified: verified.as_deref(),
             elapsed_ms: millis(outcome.elapsed),
             evidence: outcome.evidence.as_str(),
             length_verified: outcome.length_verified,
@@ -112,6 +114,8 @@ enum Event<'a> {
         resumed_from: u64,
         #[serde(skip_serializing_if = "Option::is_none")]
         digest: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verified: Option<&'a str>,
         elapsed_ms: u64,
         evidence: &'a str,
         length_verified: bool,

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderValue, Method};
 
 use crate::azure::{Azure, AzureCredentials, NAME};
 use crate::{
-    BoxError, Credentials, DownloadProtocol, ProtocolError, ProtocolErrorKind, RangeRequest,
-    Refreshing, Wanted,
+    Algorithm, BoxError, Credentials, Digest, DownloadProtocol, Proof, ProtocolError,
+    ProtocolErrorKind, RangeRequest, Refreshing, Told, Wanted,
 };
 
 /// A blob to download from, with the credentials that are used until others are needed.
@@ -31,6 +31,14 @@ impl Azure {
     }
 }
 
+impl AzureDownload {
+    fn credentials(&self) -> Result<&AzureCredentials, ProtocolError> {
+        let what = "nobody was asked for credentials yet";
+        let none = || ProtocolError::new(ProtocolErrorKind::Refresh, what);
+        self.credentials.as_deref().ok_or_else(none)
+    }
+}
+
 impl DownloadProtocol for AzureDownload {
     fn name(&self) -> &str {
         NAME
@@ -42,10 +50,7 @@ impl DownloadProtocol for AzureDownload {
     }
 
     fn request(&self, wanted: &Wanted, now: SystemTime) -> Result<RangeRequest, ProtocolError> {
-        let Some(credentials) = &self.credentials else {
-            let what = "nobody was asked for credentials yet";
-            return Err(ProtocolError::new(ProtocolErrorKind::Refresh, what));
-        };
+        let credentials = self.credentials()?;
         let mut fields = HeaderMap::new();
         // It is signed here and set by the driver.
         if let Some(range) = range(wanted) {
@@ -55,6 +60,23 @@ impl DownloadProtocol for AzureDownload {
             credentials.authorize(&Method::GET, self.azure.url(), &[], fields, 0, now);
         fields.remove(RANGE);
         Ok(RangeRequest::new(url, fields))
+    }
+
+    /// The MD5 that whoever wrote the blob has stored with it, if somebody has.
+    fn proof(&self, told: &[Told], now: SystemTime) -> Result<Proof, ProtocolError> {
+        if told.is_empty() {
+            let (method, none) = (&Method::HEAD, HeaderMap::new());
+            let credentials = self.credentials()?;
+            let (url, fields) = credentials.authorize(method, self.azure.url(), &[], none, 0, now);
+            return Ok(Proof::Ask(RangeRequest::new(url, fields)));
+        }
+        let stored = told.iter().find_map(|told| {
+            // With a range, Content-MD5 is that of the range.
+            let of_whole = told.field("x-ms-blob-content-md5");
+            let of_whole = of_whole.and_then(|md5| Digest::parse_base64(Algorithm::Md5, md5).ok());
+            of_whole.or_else(|| told.declared())
+        });
+        Ok(stored.map_or(Proof::Nothing, |digest| Proof::Known(digest.into())))
     }
 
     fn expires_at(&self) -> Option<SystemTime> {
@@ -133,6 +155,39 @@ mod tests {
         assert_eq!(whole, signed(&Wanted::Whole));
         assert_eq!(by_key.expires_at(), None);
         assert!(by_key.refresh().is_none());
+    }
+
+    #[test]
+    fn the_stored_md5_is_what_it_has_to_hash_to() {
+        let by_sas = download(sas(1));
+        let proof = |told: &[Told]| match by_sas.proof(told, UNIX_EPOCH).unwrap() {
+            Proof::Known(expected) => expected.to_string(),
+            Proof::Ask(question) => format!("asks {}", question.url.path()),
+            Proof::Nothing => "nothing".to_owned(),
+        };
+        let fields = |fields: &[(&'static str, &'static str)]| {
+            let fields = fields.iter();
+            let fields = fields.map(|(name, value)| {
+                let name = http::HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            fields.collect::<HeaderMap>()
+        };
+        let (ok, partial) = (http::StatusCode::OK, http::StatusCode::PARTIAL_CONTENT);
+        let md5 = "kAFQmDzST7DWlj99KOF/cg==";
+        let known = "md5=900150983cd24fb0d6963f7d28e17f72";
+        assert_eq!(proof(&[]), "asks /dev/box/f");
+        let whole = fields(&[("content-md5", md5)]);
+        assert_eq!(proof(&[Told::of_range(ok, whole.clone())]), known);
+        assert_eq!(proof(&[Told::of_question(ok, whole.clone())]), known);
+        // That of a range.
+        assert_eq!(proof(&[Told::of_range(partial, whole)]), "nothing");
+        let range = fields(&[("content-md5", "AAAA"), ("x-ms-blob-content-md5", md5)]);
+        assert_eq!(proof(&[Told::of_range(partial, range)]), known);
+        assert_eq!(
+            proof(&[Told::of_range(partial, HeaderMap::new())]),
+            "nothing"
+        );
     }
 
     #[test]

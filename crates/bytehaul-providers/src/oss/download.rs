@@ -9,13 +9,16 @@ use http::{HeaderMap, HeaderValue, Method};
 use super::location::Location;
 use super::sign;
 use crate::oss::{NAME, OssConfig, OssCredentials};
-use crate::{DownloadProtocol, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Wanted};
+use crate::{
+    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Told,
+    Wanted,
+};
 
 /// Downloads of one object of OSS.
 ///
 /// Each request is signed when it is made. Credentials of a [provider](crate::CredentialSource::provider) are asked for before the
 /// first one, before they expire, and when they are refused. The server says the CRC-64 of the whole object with each answer
-/// (`x-oss-hash-crc64ecma`), which the downloader compares.
+/// (`x-oss-hash-crc64ecma`), which the file is held against.
 #[derive(Clone, Debug)]
 pub struct OssDownload {
     location: Location,
@@ -70,6 +73,29 @@ impl OssDownload {
         self.len = Some(bytes);
         self
     }
+
+    /// A request for the object, with these fields and those that sign it.
+    fn signed(
+        &self,
+        method: &Method,
+        mut headers: HeaderMap,
+        now: SystemTime,
+    ) -> Result<RangeRequest, ProtocolError> {
+        let Some(credentials) = &self.credentials else {
+            let what = "there are no credentials yet";
+            return Err(ProtocolError::new(ProtocolErrorKind::Refresh, what));
+        };
+        let version = self.version.as_deref();
+        let query: Vec<_> = version.iter().map(|id| ("versionId", *id)).collect();
+        let url = self.location.url(&query)?;
+        if let Some(etag) = &self.etag {
+            headers.insert(IF_MATCH, etag.clone());
+        }
+        let request = sign::Request::new(method, &url, &headers, self.location.object());
+        let added = sign::sign(request, credentials, &self.location.region, now)?;
+        headers.extend(added);
+        Ok(RangeRequest::new(url, headers))
+    }
 }
 
 impl DownloadProtocol for OssDownload {
@@ -90,25 +116,24 @@ impl DownloadProtocol for OssDownload {
     }
 
     fn request(&self, wanted: &Wanted, now: SystemTime) -> Result<RangeRequest, ProtocolError> {
-        let Some(credentials) = &self.credentials else {
-            let what = "there are no credentials yet";
-            return Err(ProtocolError::new(ProtocolErrorKind::Refresh, what));
-        };
-        let version = self.version.as_deref();
-        let query: Vec<_> = version.iter().map(|id| ("versionId", *id)).collect();
-        let url = self.location.url(&query)?;
         let mut headers = HeaderMap::new();
         if *wanted != Wanted::Whole {
             // Without it a range that leaves the object gives all of it, and 200.
             headers.insert("x-oss-range-behavior", HeaderValue::from_static("standard"));
         }
-        if let Some(etag) = &self.etag {
-            headers.insert(IF_MATCH, etag.clone());
+        self.signed(&Method::GET, headers, now)
+    }
+
+    /// The CRC-64, which objects from before it was kept do not have.
+    fn proof(&self, told: &[Told], now: SystemTime) -> Result<Proof, ProtocolError> {
+        match told.iter().find_map(Told::declared) {
+            Some(digest) => Ok(Proof::Known(digest.into())),
+            None if told.is_empty() => {
+                let question = self.signed(&Method::HEAD, HeaderMap::new(), now)?;
+                Ok(Proof::Ask(question))
+            }
+            None => Ok(Proof::Nothing),
         }
-        let request = sign::Request::new(&Method::GET, &url, &headers, self.location.object());
-        let added = sign::sign(request, credentials, &self.location.region, now)?;
-        headers.extend(added);
-        Ok(RangeRequest::new(url, headers))
     }
 
     /// Before the credentials of a provider have been asked for, everything has expired.

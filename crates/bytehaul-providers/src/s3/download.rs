@@ -7,9 +7,13 @@ use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::location::{Kind, Location};
+use super::proof::{self, Step};
 use super::sign::{self, PayloadHash};
 use crate::s3::{NAME, S3Config, S3Credentials};
-use crate::{DownloadProtocol, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Wanted};
+use crate::{
+    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Told,
+    Wanted,
+};
 
 /// Downloads of one object of S3.
 ///
@@ -71,6 +75,34 @@ impl S3Download {
     }
 }
 
+impl S3Download {
+    /// A request for the object, or for a part of it as it was uploaded, with these fields and those that sign it.
+    fn signed(
+        &self,
+        method: &Method,
+        part: Option<u32>,
+        mut headers: HeaderMap,
+        now: SystemTime,
+    ) -> Result<RangeRequest, ProtocolError> {
+        let Some(credentials) = &self.credentials else {
+            let what = "there are no credentials yet";
+            return Err(ProtocolError::new(ProtocolErrorKind::Refresh, what));
+        };
+        let part = part.map(|number| number.to_string());
+        let part = part.as_deref().map(|number| ("partNumber", number));
+        let version = self.version.as_deref().map(|id| ("versionId", id));
+        let query: Vec<_> = part.into_iter().chain(version).collect();
+        let url = self.location.url(&query)?;
+        if let Some(etag) = &self.etag {
+            headers.insert(IF_MATCH, etag.clone());
+        }
+        let request = sign::Request::new(method, &url, &headers).payload(PayloadHash::of(b""));
+        let added = sign::sign(request, credentials, &self.location.region, now)?;
+        headers.extend(added);
+        Ok(RangeRequest::new(url, headers))
+    }
+}
+
 impl DownloadProtocol for S3Download {
     fn name(&self) -> &str {
         NAME
@@ -89,29 +121,25 @@ impl DownloadProtocol for S3Download {
     }
 
     fn request(&self, wanted: &Wanted, now: SystemTime) -> Result<RangeRequest, ProtocolError> {
-        let Some(credentials) = &self.credentials else {
-            let what = "there are no credentials yet";
-            return Err(ProtocolError::new(ProtocolErrorKind::Refresh, what));
-        };
-        let version = self
-            .version
-            .as_deref()
-            .map(|version| ("versionId", version));
-        let query: Vec<_> = version.into_iter().collect();
-        let url = self.location.url(&query)?;
         let mut headers = HeaderMap::new();
-        if let Some(etag) = &self.etag {
-            headers.insert(IF_MATCH, etag.clone());
-        }
         // The checksum of the whole comes with the whole alone.
         if *wanted == Wanted::Whole && self.location.kind == Kind::Amazon {
             headers.insert("x-amz-checksum-mode", HeaderValue::from_static("ENABLED"));
         }
-        let request =
-            sign::Request::new(&Method::GET, &url, &headers).payload(PayloadHash::of(b""));
-        let added = sign::sign(request, credentials, &self.location.region, now)?;
-        headers.extend(added);
-        Ok(RangeRequest::new(url, headers))
+        self.signed(&Method::GET, None, headers, now)
+    }
+
+    fn proof(&self, told: &[Told], now: SystemTime) -> Result<Proof, ProtocolError> {
+        let part = match proof::of(told, &self.location) {
+            Step::Known(expected) => return Ok(Proof::Known(expected)),
+            Step::Nothing => return Ok(Proof::Nothing),
+            Step::Whole => None,
+            Step::FirstPart => Some(1),
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-amz-checksum-mode", HeaderValue::from_static("ENABLED"));
+        self.signed(&Method::HEAD, part, headers, now)
+            .map(Proof::Ask)
     }
 
     /// Before the credentials of a provider have been asked for, everything has expired.

@@ -46,6 +46,7 @@ mod listing;
 mod location;
 mod orphans;
 mod plan;
+mod proof;
 mod session;
 pub mod sign;
 #[cfg(test)]

@@ -130,7 +130,7 @@ pub(super) fn start(target: &Path, witness: &Arc<Broken>, len: u64) -> Writer {
         piece_size: 4096,
         allocation: Allocation::None,
         save_every: Duration::from_secs(60),
-        digest: Some(Algorithm::Crc32c),
+        digest: Some(Algorithm::Crc32c.into()),
         ..StartOptions::default()
     };
     claim(target, witness).start(options).unwrap()

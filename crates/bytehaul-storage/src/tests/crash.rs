@@ -37,7 +37,7 @@ fn options(object: usize, keep: Keep, how: How) -> StartOptions {
         allocation: how.0,
         durability: how.1,
         keep,
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         save_every: Duration::from_millis(10),
     }
 }
@@ -94,7 +94,10 @@ async fn story(target: &Path, numbers: &mut Numbers, how: How) -> Vec<Event> {
     save(&writer, &recorder).await;
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(&object(salt, 0..LEN));
-    let finished = writer.finish(Some(hasher.finish()), LEN).await.unwrap();
+    let finished = writer
+        .finish(Some(hasher.finish().into()), LEN)
+        .await
+        .unwrap();
     assert_eq!(std::fs::read(finished.path).unwrap(), object(salt, 0..LEN));
     recorder.events()
 }

@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use bytehaul_integrity::{Algorithm, Digest, Hasher};
+use bytehaul_integrity::{Digest, Hasher, Hashing};
 
 use super::shared::Shared;
 use crate::{Error, lock};
 
 /// The digest of the bytes so far.
 pub(super) struct Follower {
-    algorithm: Algorithm,
+    hashing: Hashing,
     state: Mutex<State>,
     idle: Condvar,
 }
@@ -24,28 +24,28 @@ struct State {
 }
 
 impl Follower {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(super) fn new(hashing: Hashing) -> Self {
         let state = State {
-            hasher: Some(Hasher::new(algorithm)),
+            hasher: Some(hashing.hasher()),
             position: 0,
             scheduled: false,
         };
         Self {
-            algorithm,
+            hashing,
             state: Mutex::new(state),
             idle: Condvar::new(),
         }
     }
 
-    pub(super) fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    pub(super) fn hashing(&self) -> Hashing {
+        self.hashing
     }
 
     /// Starts over when bytes at or behind `start` will change and were hashed already.
     pub(super) fn restart_if_beyond(&self, start: u64) {
         let (hasher, position) = self.take();
         let (hasher, position) = if start < position {
-            (Hasher::new(self.algorithm), 0)
+            (self.hashing.hasher(), 0)
         } else {
             (hasher, position)
         };
@@ -118,21 +118,21 @@ impl Shared {
         let (mut hasher, position) = follower.take();
         if position > len {
             follower.put(hasher, position);
-            return self.digest_anew(follower.algorithm, len);
+            return self.digest_anew(follower.hashing, len);
         }
         let hashed = self.hash(&mut hasher, position, len, &mut Vec::new());
         // Kept, in case publishing fails and is tried again.
         let digest = hasher.clone();
         match hashed {
             Ok(()) => follower.put(hasher, len),
-            Err(_) => follower.put(Hasher::new(follower.algorithm), 0),
+            Err(_) => follower.put(follower.hashing.hasher(), 0),
         }
         hashed.map(|()| digest.finish())
     }
 
     /// The digest of the first `len` bytes, read from the start.
-    pub(super) fn digest_anew(&self, algorithm: Algorithm, len: u64) -> Result<Digest, Error> {
-        let mut hasher = Hasher::new(algorithm);
+    pub(super) fn digest_anew(&self, hashing: Hashing, len: u64) -> Result<Digest, Error> {
+        let mut hasher = hashing.hasher();
         self.hash(&mut hasher, 0, len, &mut Vec::new())?;
         Ok(hasher.finish())
     }
@@ -178,7 +178,7 @@ fn catch_up(shared: &Arc<Shared>) {
         match shared.hash(&mut hasher, position, end, &mut buffer) {
             Ok(()) => follower.put(hasher, end.max(position)),
             Err(error) => {
-                follower.end(Hasher::new(follower.algorithm), 0);
+                follower.end(follower.hashing.hasher(), 0);
                 return shared.fail(error);
             }
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytehaul_integrity::{Algorithm, Digest};
+use bytehaul_integrity::{Digest, Expected, Hashing};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinError;
 
@@ -178,14 +178,14 @@ impl Writer {
     }
 
     /// The digest of the first `len` bytes, without publishing them: for a caller who can do something about a wrong one.
-    /// It costs nothing more later, when the digest that runs beside the transfer is of this algorithm.
+    /// It costs nothing more later, when the digest that runs beside the transfer is computed like this.
     ///
     /// # Errors
     ///
     /// [`FinishError::Incomplete`] when bytes are missing, and what the file system says when reading fails.
-    pub async fn digest(&self, algorithm: Algorithm, len: u64) -> Result<Digest, FinishError> {
+    pub async fn digest(&self, hashing: Hashing, len: u64) -> Result<Digest, FinishError> {
         self.settled().await?;
-        self.blocking(move |shared| shared.digest_of(algorithm, len))
+        self.blocking(move |shared| shared.digest_of(hashing, len))
             .await
     }
 
@@ -210,7 +210,7 @@ impl Writer {
 
     /// Publishes the file: waits until all is written, compares the digest, syncs, and gives the part the target's name.
     ///
-    /// The digest that ran beside the transfer is used when it has the expected one's algorithm; else the file is read once
+    /// The digest that ran beside the transfer is used when it is computed as the expected one; else the file is read once
     /// more. Dropping the future does not stop publishing once that has begun.
     ///
     /// # Errors
@@ -220,7 +220,7 @@ impl Writer {
     /// but after [`Error::NotDurable`] the file is published and given up.
     pub async fn finish(
         &self,
-        expected: Option<Digest>,
+        expected: Option<Expected>,
         len: u64,
     ) -> Result<Finished, FinishError> {
         self.blocking(move |shared| shared.finish(expected.as_ref(), len))

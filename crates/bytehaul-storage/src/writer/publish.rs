@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytehaul_integrity::{Algorithm, Digest};
+use bytehaul_integrity::{Digest, Expected, Hashing};
 
 use super::Finished;
 use super::shared::Shared;
@@ -12,7 +12,7 @@ impl Shared {
     /// Writes what is queued, verifies and publishes.
     pub(super) fn finish(
         self: &Arc<Self>,
-        expected: Option<&Digest>,
+        expected: Option<&Expected>,
         len: u64,
     ) -> Result<Finished, FinishError> {
         let turn = lock(&self.saving);
@@ -38,21 +38,25 @@ impl Shared {
         finished
     }
 
-    fn finish_in_turn(&self, expected: Option<&Digest>, len: u64) -> Result<Finished, FinishError> {
+    fn finish_in_turn(
+        &self,
+        expected: Option<&Expected>,
+        len: u64,
+    ) -> Result<Finished, FinishError> {
         if let Some(error) = self.failure() {
             return Err(error.into());
         }
         self.check_complete(len)?;
         let digest = self.digest_and_sync(expected, len)?;
         if let (Some(expected), Some(got)) = (expected, &digest)
-            && expected != got
+            && expected.digest != *got
         {
             // The target is right in any case, and the mismatch is what matters: a failure to clean up does not hide it.
             if let Err(error) = self.remove_all() {
                 bytehaul_log::warn!(%error, "cannot remove what did not match");
             }
             return Err(FinishError::Mismatch {
-                expected: Box::new(*expected),
+                expected: Box::new(expected.digest),
                 got: Box::new(*got),
             });
         }
@@ -106,7 +110,7 @@ impl Shared {
     /// The disk takes in the last bytes while they are hashed.
     fn digest_and_sync(
         &self,
-        expected: Option<&Digest>,
+        expected: Option<&Expected>,
         len: u64,
     ) -> Result<Option<Digest>, Error> {
         if len < WORTH_A_THREAD || (expected.is_none() && self.follower.is_none()) {
@@ -122,11 +126,11 @@ impl Shared {
         })
     }
 
-    fn final_digest(&self, expected: Option<&Digest>, len: u64) -> Result<Option<Digest>, Error> {
-        let wanted = expected.map(Digest::algorithm);
+    fn final_digest(&self, expected: Option<&Expected>, len: u64) -> Result<Option<Digest>, Error> {
+        let wanted = expected.map(Expected::hashing);
         match (&self.follower, wanted) {
             (Some(follower), None) => self.digest(follower, len).map(Some),
-            (Some(follower), Some(wanted)) if follower.algorithm() == wanted => {
+            (Some(follower), Some(wanted)) if follower.hashing() == wanted => {
                 self.digest(follower, len).map(Some)
             }
             (_, Some(wanted)) => self.digest_anew(wanted, len).map(Some),
@@ -135,11 +139,11 @@ impl Shared {
     }
 
     /// The digest of the first `len` bytes, all of which have to be there.
-    pub(super) fn digest_of(&self, algorithm: Algorithm, len: u64) -> Result<Digest, FinishError> {
+    pub(super) fn digest_of(&self, hashing: Hashing, len: u64) -> Result<Digest, FinishError> {
         self.check_complete(len)?;
         Ok(match &self.follower {
-            Some(follower) if follower.algorithm() == algorithm => self.digest(follower, len)?,
-            Some(_) | None => self.digest_anew(algorithm, len)?,
+            Some(follower) if follower.hashing() == hashing => self.digest(follower, len)?,
+            Some(_) | None => self.digest_anew(hashing, len)?,
         })
     }
 

@@ -18,7 +18,7 @@ fn one_blocking_thread() -> Runtime {
 
 fn start(target: &Path, len: u64) -> Writer {
     let options = StartOptions {
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         ..options(len)
     };
     claim(target).start(options).unwrap()

@@ -31,7 +31,7 @@ async fn run(steps: Vec<Step>, piece_size: u64) -> Result<(), TestCaseError> {
     let target = directory.path().join("x");
     let options = || StartOptions {
         piece_size,
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         ..options(LEN as u64)
     };
     let budget = Budget::new(16 << 10);
@@ -87,7 +87,7 @@ async fn run(steps: Vec<Step>, piece_size: u64) -> Result<(), TestCaseError> {
     let finished = claim
         .start(options())
         .unwrap()
-        .finish(Some(digest), LEN as u64)
+        .finish(Some(digest.into()), LEN as u64)
         .await
         .unwrap();
     prop_assert!(std::fs::read(finished.path).unwrap() == expected);

@@ -104,11 +104,14 @@ async fn all_there_finishes_without_another_byte() {
     let claim = claim(&files.target());
     assert_eq!(claim.left().unwrap().durable, [0..100_000]);
     let options = StartOptions {
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         ..options(100_000)
     };
     let writer = claim.start(options).unwrap();
-    let finished = writer.finish(Some(sha256(&bytes)), 100_000).await.unwrap();
+    let finished = writer
+        .finish(Some(sha256(&bytes).into()), 100_000)
+        .await
+        .unwrap();
     assert_eq!(
         (finished.len, finished.digest),
         (100_000, Some(sha256(&bytes)))
@@ -248,12 +251,12 @@ async fn a_mismatch_leaves_nothing_to_resume() {
     for digest in [None, Some(Algorithm::Sha256), Some(Algorithm::Md5)] {
         let writer = claim(&files.target())
             .start(StartOptions {
-                digest,
+                digest: digest.map(Into::into),
                 ..options(100_000)
             })
             .unwrap();
         submit(&writer, 0..100_000).await;
-        match writer.finish(Some(wrong), 100_000).await {
+        match writer.finish(Some(wrong.into()), 100_000).await {
             Err(FinishError::Mismatch { expected, got }) => {
                 assert_eq!((*expected, *got), (wrong, sha256(&object(0..100_000))));
             }
@@ -285,7 +288,7 @@ async fn an_incomplete_file_is_not_published() {
 async fn an_empty_object_is_a_file() {
     let files = Files::new();
     let finished = start(&files.target(), 0)
-        .finish(Some(sha256(b"")), 0)
+        .finish(Some(sha256(b"").into()), 0)
         .await
         .unwrap();
     assert_eq!(fs::read(finished.path).unwrap(), b"");
@@ -308,7 +311,7 @@ async fn invalidated_bytes_are_written_anew_and_hashed_anew() {
     let files = Files::new();
     let len = 3 << 20;
     let options = StartOptions {
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         piece_size: 1 << 20,
         ..options(len)
     };
@@ -330,13 +333,13 @@ async fn invalidated_bytes_are_written_anew_and_hashed_anew() {
         [0..1_500_000, 1_600_000..len]
     );
     let options = StartOptions {
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         ..crate::common::options(len)
     };
     let writer = claim.start(options).unwrap();
     submit(&writer, 1_500_000..1_600_000).await;
     let finished = writer
-        .finish(Some(sha256(&object(0..len))), len)
+        .finish(Some(sha256(&object(0..len)).into()), len)
         .await
         .unwrap();
     assert_eq!(fs::read(finished.path).unwrap(), object(0..len));
@@ -368,7 +371,7 @@ async fn a_digest_that_ran_ahead_of_an_invalidation_starts_over() {
     let files = Files::new();
     let len = 4 << 20;
     let options = StartOptions {
-        digest: Some(Algorithm::Sha256),
+        digest: Some(Algorithm::Sha256.into()),
         ..options(len)
     };
     let writer = claim(&files.target()).start(options).unwrap();
@@ -379,7 +382,7 @@ async fn a_digest_that_ran_ahead_of_an_invalidation_starts_over() {
     writer.invalidate(0..2 << 20).await.unwrap();
     submit(&writer, 0..len).await;
     writer
-        .finish(Some(sha256(&object(0..len))), len)
+        .finish(Some(sha256(&object(0..len)).into()), len)
         .await
         .unwrap();
 }

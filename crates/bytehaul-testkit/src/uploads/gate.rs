@@ -20,7 +20,7 @@ use self::log::Log;
 
 /// A relay of HTTP/1.1 on a free loopback port. Dropping it closes its connections.
 ///
-/// It changes no byte of what it passes on, so a signature that covers the host is right when it was made for the gate's.
+/// It changes no byte of what it passes on, unless told to, so a signature that covers the host is right when it was made for the gate's.
 /// Each connection of a client has one of its own to the server behind.
 #[derive(Debug)]
 pub struct Gate {

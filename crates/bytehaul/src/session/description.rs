@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::{Digest, Expected};
 use bytehaul_transport::SafeUrl;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -25,6 +25,8 @@ pub(crate) struct Learned(Mutex<Book>);
 struct Book {
     /// What the file has to hash to, where the caller does not say.
     digest: Option<Digest>,
+    /// The same by the word of the object's provider, which counts last.
+    declared: Option<Expected>,
     pieces: Option<Arc<Pieces>>,
     /// The document that was asked for.
     document: Option<Url>,
@@ -44,6 +46,14 @@ impl Learned {
 
     pub(crate) fn pieces(&self) -> Option<Arc<Pieces>> {
         self.book().pieces.clone()
+    }
+
+    pub(crate) fn declared(&self) -> Option<Expected> {
+        self.book().declared
+    }
+
+    pub(crate) fn set_declared(&self, expected: Option<Expected>) {
+        self.book().declared = expected;
     }
 
     /// The first word counts: whatever comes later has to agree with it, or the file does not match in the end.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::Expected;
 use bytehaul_storage::{FinishError, Writer};
 use bytehaul_transport::SafeUrl;
 
@@ -24,7 +24,9 @@ pub(crate) struct Arrived {
     pub(crate) restarts: u32,
     pub(crate) url: SafeUrl,
     /// What the file has to hash to.
-    pub(crate) digest: Option<Digest>,
+    pub(crate) expected: Option<Expected>,
+    /// Whether that is the word of the object's provider.
+    pub(crate) is_declared: bool,
     pub(crate) mirrors: Vec<MirrorReport>,
 }
 
@@ -37,7 +39,7 @@ pub(crate) async fn finish(
     session.stats.set_state(DownloadState::Finishing);
     session.stats.set_connections(0);
     session.stats.received.store(arrived.len, Relaxed);
-    let finished = arrived.writer.finish(arrived.digest, arrived.len).await;
+    let finished = arrived.writer.finish(arrived.expected, arrived.len).await;
     session.set_active(None);
     if finished.is_err() {
         // What is there stays for another run, and the target is free for it. Its own failure adds nothing.
@@ -49,6 +51,7 @@ pub(crate) async fn finish(
             expected,
             actual: got,
             piece: None,
+            declared: arrived.is_declared,
         },
         FinishError::Storage(error) => error.into(),
         other => DownloadError::Internal {
@@ -62,7 +65,8 @@ pub(crate) async fn finish(
     Ok(Outcome {
         path: finished.path,
         bytes: arrived.len,
-        digest: finished.digest,
+        digest: finished.digest.filter(|_| !arrived.is_declared),
+        verified: arrived.expected.filter(|_| arrived.is_declared),
         resumed_from: stats.resumed_from.load(Relaxed),
         fetched: stats.fetched.load(Relaxed),
         evidence: arrived.evidence,

@@ -41,6 +41,7 @@ pub(crate) struct Job {
     pub(crate) retry: RetryPolicy,
     pub(crate) speed: u64,
     pub(crate) digest: Option<Digest>,
+    pub(crate) verify_declared: bool,
     pub(crate) pieces: Option<PieceHashes>,
     pub(crate) size: Option<u64>,
     pub(crate) follow_metalink: FollowMetalink,
@@ -155,6 +156,7 @@ impl Job {
                 .checksum
                 .map(|checksum| checksum.digest())
                 .transpose()?,
+            verify_declared: spec.verify_declared,
             size: expected_size(
                 planned_size(spec.expected_size, spec.protocol.as_deref())?,
                 spec.piece_hashes.as_ref(),

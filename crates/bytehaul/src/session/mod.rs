@@ -2,6 +2,7 @@
 
 mod carry;
 mod compared;
+mod declared;
 mod description;
 mod finish;
 pub(crate) mod given;
@@ -33,7 +34,7 @@ mod worker;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytehaul_storage::Writer;
@@ -52,7 +53,7 @@ use crate::progress::{DownloadState, ProgressSnapshot};
 use crate::session::job::Job;
 use crate::session::stats::{Meter, Stats};
 use crate::spec::DownloadSpec;
-use crate::stream::DownloadStream;
+use crate::stream::{Declared, DownloadStream};
 
 /// The session's ends of the channels that a handle holds.
 pub(crate) type DownloadControl = Control<ProgressSnapshot, Result<Outcome, DownloadError>>;
@@ -72,6 +73,14 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: DownloadSpec, control: DownloadCo
     }
 }
 
+/// What a download to a reader tells its stream.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) chunks: mpsc::UnboundedSender<Bytes>,
+    /// What all of them have to hash to; set before the first one, if ever.
+    pub(crate) expected: Arc<OnceLock<Declared>>,
+}
+
 /// Starts a download to a reader.
 pub(crate) fn spawn_stream(
     shared: Arc<Shared>,
@@ -80,13 +89,16 @@ pub(crate) fn spawn_stream(
     control: DownloadControl,
 ) -> DownloadStream {
     let (sender, chunks) = mpsc::unbounded_channel();
-    let mut expected = None;
+    let expected = Arc::new(OnceLock::new());
     match prepare(&shared, spec) {
         Err(error) => control.refuse(error),
         Ok((job, access)) => {
-            expected = job.digest;
+            let reader = Reader {
+                chunks: sender,
+                expected: Arc::clone(&expected),
+            };
             supervise(job.safe_url.clone(), control, move |session, stop| {
-                run_stream(session, shared, access, job, stop, sender)
+                run_stream(session, shared, access, job, stop, reader)
             });
         }
     }
@@ -184,6 +196,7 @@ impl Session {
             path: PathBuf::new(),
             bytes: streamed.len,
             digest: None,
+            verified: None,
             resumed_from: 0,
             fetched: stats.fetched.load(Relaxed),
             evidence: streamed.evidence,
@@ -236,10 +249,10 @@ async fn run_stream(
     access: Access,
     job: Job,
     stop: watch::Receiver<Stop>,
-    reader: mpsc::UnboundedSender<Bytes>,
+    reader: Reader,
 ) -> Result<Outcome, DownloadError> {
     let carrier = carry::Carrier::new(&shared, &access, job, Arc::clone(&session.stats));
-    let gone = reader.clone();
+    let gone = reader.chunks.clone();
     let streamed = tokio::select! {
         biased;
         why = stopped(stop) => return Err(why),

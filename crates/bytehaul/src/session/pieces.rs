@@ -98,6 +98,7 @@ impl Pieces {
                 url: self.url.clone(),
                 expected: Box::new(expected),
                 actual: Box::new(actual),
+                declared: false,
                 piece: Some(range),
             }),
             Ok(_) => {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bytehaul_integrity::{Digest, crc32c};
+use bytehaul_integrity::{Expected, crc32c};
 use bytehaul_schedule::{ByteRange, RangeSet};
 use bytehaul_storage::{FinishError, Writer};
 
@@ -22,15 +22,15 @@ pub(crate) struct Suspect {
 pub(crate) async fn suspicion(
     carrier: &Carrier,
     writer: &Writer,
-    digest: Option<Digest>,
+    expected: Option<Expected>,
     len: u64,
 ) -> Result<Option<Vec<Suspect>>, DownloadError> {
     let lead = carrier.lead();
-    let Some(expected) = digest.filter(|_| !carrier.roster.foreign(lead).is_empty()) else {
+    let Some(expected) = expected.filter(|_| !carrier.roster.foreign(lead).is_empty()) else {
         return Ok(None);
     };
     let url = || carrier.job.safe_url.clone();
-    let actual = match writer.digest(expected.algorithm(), len).await {
+    let actual = match writer.digest(expected.hashing(), len).await {
         Ok(actual) => actual,
         Err(FinishError::Storage(error)) => return Err(error.into()),
         Err(error) => {
@@ -38,7 +38,7 @@ pub(crate) async fn suspicion(
             return Err(DownloadError::Internal { url, what });
         }
     };
-    if actual == expected {
+    if actual == expected.digest {
         return Ok(None);
     }
     let mut suspects = Vec::new();

@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytehaul_providers::{DownloadProtocol, ProtocolError, ProtocolErrorKind, Wanted};
+use bytehaul_providers::{
+    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Told, Wanted,
+};
 use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -185,6 +187,30 @@ impl Source {
         Ok(bytes.freeze())
     }
 
+    /// What the object has to hash to, by what its protocol makes of these answers.
+    pub(crate) async fn proof(&self, told: &[Told]) -> Result<Proof, ProtocolError> {
+        match &self.renewal.current().await.protocol {
+            Some(protocol) => protocol.proof(told, SystemTime::now()),
+            None => Ok(Proof::Nothing),
+        }
+    }
+
+    /// The head of the answer to a question of the protocol.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn question(
+        &self,
+        question: &RangeRequest,
+    ) -> Result<(StatusCode, HeaderMap), String> {
+        let given = self.renewal.current().await.given;
+        let fields = joined(&given, question);
+        let request = Request::head(question.url.clone()).headers(fields);
+        let sent = self.client.send(request).await;
+        let response = sent.map_err(|error| in_a_line(&error))?;
+        Ok((response.status(), response.headers().clone()))
+    }
+
     /// The protocol cannot make a request.
     fn unaskable(&self, error: ProtocolError) -> Trouble {
         Trouble::Fatal(match error.kind() {
@@ -254,12 +280,18 @@ fn by_protocol(
         RequestRange::Span(span) => Wanted::Span(span.clone()),
     };
     let made = protocol.request(&wanted, SystemTime::now())?;
+    let headers = joined(given, &made);
+    Ok(Request::get(made.url).range(range).headers(headers))
+}
+
+/// The fields of a request of a protocol, over those that were given for its origin.
+fn joined(given: &Given, made: &RangeRequest) -> HeaderMap {
     let mut headers = given.fields(&made.url);
     for name in made.headers.keys() {
         headers.remove(name);
     }
-    headers.extend(made.headers);
-    Ok(Request::get(made.url).range(range).headers(headers))
+    headers.extend(made.headers.clone());
+    headers
 }
 
 fn request(given: &Given, url: &Url, range: RequestRange) -> Request {

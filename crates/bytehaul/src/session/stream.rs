@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytehaul_schedule::{RangeSet, RetryBudget};
-use bytes::Bytes;
-use tokio::sync::mpsc;
 
 use crate::error::DownloadError;
 use crate::identity::Evidence;
 use crate::progress::DownloadState;
-use crate::session::Session;
 use crate::session::carry::{Carried, Carrier, Ground, Known};
 use crate::session::open::Kept;
 use crate::session::probe::{self, Probe};
 use crate::session::sink::{Ordered, Sink};
 use crate::session::transfer::{automatic_piece, is_of_the_source};
+use crate::session::{Reader, Session};
 
 /// How a stream came to its end: all bytes have been handed to the reader.
 #[derive(Debug)]
@@ -48,7 +46,7 @@ async fn first_answer(carrier: &Carrier, retry: &mut RetryBudget) -> Result<Prob
 pub(crate) async fn stream(
     session: &Session,
     carrier: &Carrier,
-    reader: mpsc::UnboundedSender<Bytes>,
+    reader: Reader,
 ) -> Result<Streamed, DownloadError> {
     let job = &carrier.job;
     let stats = &session.stats;
@@ -61,7 +59,11 @@ pub(crate) async fn stream(
         stats.set_total(len);
     }
     stats.set_state(DownloadState::Downloading);
-    let sink = Arc::new(Sink::Ordered(Ordered::new(reader)));
+    carrier.ask_provider(Some(&first), &identity).await;
+    if let Some(expected) = carrier.expected_of_stream() {
+        let _ = reader.expected.set(expected);
+    }
+    let sink = Arc::new(Sink::Ordered(Ordered::new(reader.chunks)));
     let ground = Ground {
         sink,
         done: RangeSet::default(),

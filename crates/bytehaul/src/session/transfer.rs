@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytehaul_integrity::Digest;
+use bytehaul_integrity::Expected;
 use bytehaul_schedule::{ByteRange, Geometry, RangeSet};
 use bytehaul_storage::{Allocation, Keep, StartOptions, Writer};
 use tokio::sync::mpsc;
@@ -28,7 +28,7 @@ use crate::spec::{Durability, FileAllocation, FollowMetalink, OnRemoteChange};
 struct Attempted {
     writer: Writer,
     /// What the file has to hash to.
-    digest: Option<Digest>,
+    expected: Option<Expected>,
     carried: Carried,
 }
 
@@ -58,7 +58,7 @@ impl Transfer {
         loop {
             let Attempted {
                 writer,
-                digest,
+                expected,
                 carried,
             } = match self.attempt(resume).await {
                 Ok(attempted) => attempted,
@@ -87,7 +87,7 @@ impl Transfer {
                     match suspects.take() {
                         None => {
                             let found =
-                                recheck::suspicion(&self.carrier, &writer, digest, len).await?;
+                                recheck::suspicion(&self.carrier, &writer, expected, len).await?;
                             if let Some(found) = found {
                                 suspects = Some(found);
                                 self.fetch_again(writer).await?;
@@ -106,7 +106,8 @@ impl Transfer {
                         length_verified,
                         restarts,
                         url,
-                        digest,
+                        expected,
+                        is_declared: self.carrier.is_declared(),
                         mirrors: self.carrier.roster.report(),
                     });
                 }
@@ -217,6 +218,7 @@ impl Transfer {
         } = opened;
         stats.set_path(claim.layout().target.clone());
         self.carrier.learn(probe.as_ref(), &identity);
+        self.carrier.ask_provider(probe.as_ref(), &identity).await;
         let options = self.start_options(&stored, &kept);
         // Known to the session before anybody could stop waiting for it.
         let session = Arc::clone(&self.session);
@@ -241,7 +243,7 @@ impl Transfer {
             let (len, evidence) = (done.covered(), identity.best());
             return Ok(Attempted {
                 writer,
-                digest: self.carrier.digest(),
+                expected: self.carrier.expected(),
                 carried: Carried::Complete {
                     len,
                     evidence,
@@ -275,7 +277,7 @@ impl Transfer {
         let carried = description::beside(carry, reading).await?;
         Ok(Attempted {
             writer,
-            digest: self.carrier.digest(),
+            expected: self.carrier.expected(),
             carried,
         })
     }
@@ -296,7 +298,7 @@ impl Transfer {
                 Kept::Nothing => Keep::Nothing,
                 Kept::Left { .. } => Keep::Left,
             },
-            digest: self.carrier.digest().map(|digest| digest.algorithm()),
+            digest: self.carrier.expected().map(|expected| expected.hashing()),
             durability: match job.durability {
                 Durability::PowerCut => bytehaul_storage::Durability::PowerCut,
                 Durability::Kill => bytehaul_storage::Durability::Kill,

@@ -63,6 +63,12 @@ impl Fault {
         Self::new(Kind::Hang)
     }
 
+    /// The first byte of the answer's body arrives as another one.
+    #[must_use]
+    pub fn corrupt_answer() -> Self {
+        Self::new(Kind::Corrupt)
+    }
+
     /// The request is passed on only after this time.
     #[must_use]
     pub fn delay(time: Duration) -> Self {
@@ -204,6 +210,7 @@ impl Trouble {
             Kind::Drop => "dropped",
             Kind::Lose => "lost",
             Kind::Hang => "hung",
+            Kind::Corrupt => "corrupted",
             Kind::Delay(_) => "delayed",
             Kind::Slow(_) => "slowed",
         })
@@ -218,6 +225,7 @@ pub(super) enum Kind {
     Drop,
     Lose,
     Hang,
+    Corrupt,
     Delay(Duration),
     Slow(u64),
 }

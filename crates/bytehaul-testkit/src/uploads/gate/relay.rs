@@ -236,7 +236,13 @@ fn pass_answer(
             client.write_all(&head.bytes)?;
         }
         let framing = head.answer_body(&request.method)?;
+        let mut is_whole = !matches!(kind, Some(Kind::Corrupt)) || is_interim;
         wire::body(from, framing, |piece| match piece {
+            Piece::Content([first, rest @ ..]) if !is_whole => {
+                is_whole = true;
+                client.write_all(&[first ^ 1])?;
+                client.write_all(rest)
+            }
             Piece::Content(bytes) | Piece::Framing(bytes) if is_heard => client.write_all(bytes),
             Piece::Content(_) | Piece::Framing(_) => Ok(()),
         })?;
