@@ -260,11 +260,18 @@ impl Driver {
             self.stats.advance(state);
         }
         let stage = self.session.stage();
-        let is_news = self.ledger.stage != Some(stage) || *step == Step::Begin;
+        let is_news =
+            self.ledger.stage != Some(stage) || *step == Step::Begin || self.outruns_what_is_kept();
         if is_news && *step != Step::Abort {
             self.save_now().await?;
         }
         Ok(())
+    }
+
+    fn outruns_what_is_kept(&self) -> bool {
+        let kept = self.ledger.sender.borrow();
+        let kept = kept.as_ref().map(|kept| &kept.session);
+        kept.is_some_and(|kept| self.session.outruns(kept))
     }
 
     /// What has to be verified before this step may be sent.
