@@ -3,6 +3,8 @@
 mod client;
 mod codes;
 mod conformance;
+mod left;
 mod own;
 mod sources;
 mod speech;
+mod stops;
