@@ -3,6 +3,7 @@
 mod client;
 mod codes;
 mod conformance;
+mod custom;
 mod left;
 mod own;
 mod sources;
