@@ -1,9 +1,12 @@
 //! The convenience trait for users' own protocols, which make their own requests.
 
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use url::Url;
@@ -18,7 +21,7 @@ use crate::{
 ///
 /// bytehaul cuts the source into parts, reads them, retries, keeps the checkpoint, counts, pauses and cancels; the calls
 /// carry the bytes. Each may be called again after an error that is [`CallError::transient`]. A call that is dropped in
-/// the middle (pause, cancel) may or may not have reached the server.
+/// the middle (pause, cancel, [`Custom::call_timeout`]) may or may not have reached the server.
 ///
 /// ```
 /// use bytehaul_providers::{Begun, BoxFuture, CallError, Custom, CustomUpload, PartData, PartTaken, UploadContext};
@@ -190,6 +193,7 @@ impl PartTaken {
 #[derive(Clone, Debug)]
 pub struct Custom {
     calls: Arc<dyn CustomUpload>,
+    call_timeout: Option<Duration>,
 }
 
 impl Custom {
@@ -197,7 +201,17 @@ impl Custom {
     pub fn new(calls: impl CustomUpload + 'static) -> Self {
         Self {
             calls: Arc::new(calls),
+            call_timeout: None,
         }
+    }
+
+    /// How long one call may take, with all that it sends. One that takes longer is dropped and made again, as after an error
+    /// that is [`CallError::transient`]. Default: as long as it likes, as with the clients of most libraries, because how long a
+    /// part takes depends on its size and on the line; a client that stops waiting for a silent server is the better place.
+    #[must_use]
+    pub fn call_timeout(mut self, limit: Duration) -> Self {
+        self.call_timeout = Some(limit);
+        self
     }
 }
 
@@ -233,6 +247,7 @@ impl UploadProtocol for Custom {
         object: &Object,
         left: Option<Left>,
     ) -> Result<Box<dyn UploadSession>, ProtocolError> {
-        Ok(Box::new(Session::new(self.calls.clone(), object, left)))
+        let session = Session::new(self.calls.clone(), self.call_timeout, object, left)?;
+        Ok(Box::new(session))
     }
 }

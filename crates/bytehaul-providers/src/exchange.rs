@@ -242,6 +242,8 @@ pub struct Call {
     pub step: Step,
     /// Bytes of the source that it needs, which the driver reads into memory first.
     pub source: Option<Range<u64>>,
+    /// How long it may take. What takes longer is dropped, and counts as a [transient](CallError::transient) failure.
+    pub limit: Option<Duration>,
     /// Runs it. The argument is empty where no bytes are needed.
     pub run: Box<dyn FnOnce(Bytes) -> BoxFuture<'static, Result<Returned, CallError>> + Send>,
 }
@@ -256,6 +258,7 @@ impl Call {
             id,
             step,
             source: None,
+            limit: None,
             run: Box::new(run),
         }
     }
@@ -264,6 +267,13 @@ impl Call {
     #[must_use]
     pub fn source(mut self, range: Range<u64>) -> Self {
         self.source = Some(range);
+        self
+    }
+
+    /// Sets [`limit`](Self#structfield.limit).
+    #[must_use]
+    pub fn limit(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.limit = limit.into();
         self
     }
 }

@@ -182,6 +182,14 @@ pub trait UploadSession: Send {
     /// What to keep, so that another process can go on from here.
     fn saved(&self) -> Saved;
 
+    /// Whether the request that it has just given goes beyond what `kept`, the last that was saved, tells of, so that another
+    /// run could not know it again: what is [`saved`](Self::saved) now is then kept before the request is sent. Sessions whose
+    /// server tells one upload from another need not implement it.
+    fn outruns(&self, kept: &Saved) -> bool {
+        let _ = kept;
+        false
+    }
+
     /// How far it is: that of [`saved`](Self::saved), which a session of many parts can tell without making all of it.
     fn stage(&self) -> Stage {
         self.saved().stage

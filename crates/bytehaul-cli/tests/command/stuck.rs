@@ -1,13 +1,13 @@
 //! Pipes that nobody reads: signals are heard all the same, and a late reader gets every end.
 
-use std::io::Read;
-use std::os::fd::AsFd;
+use std::io::{PipeReader, PipeWriter, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use bytehaul_testkit::process::Signal;
 use bytehaul_testkit::{Behaviour, Object};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
@@ -67,20 +67,50 @@ fn get_list(scene: &Scene, first: &[String], args: &[&str]) -> Command {
     command
 }
 
-/// Waits until a pipe has taken all that it will take.
-fn wait_until_full(pipe: impl AsFd) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let mut last = (0, Instant::now());
-    while last.0 < FULL || last.1.elapsed() < STILL {
-        assert!(
-            Instant::now() < deadline,
-            "{} bytes are in the pipe",
-            last.0
-        );
-        let held = rustix::io::ioctl_fionread(&pipe).unwrap();
-        if held != last.0 {
-            last = (held, Instant::now());
+/// A pipe whose other end nobody reads for now. This process has both, so that it can see whether there is room.
+struct Unread {
+    reader: PipeReader,
+    writer: PipeWriter,
+}
+
+impl Unread {
+    fn new() -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        Self { reader, writer }
+    }
+
+    fn end(&self) -> Stdio {
+        self.writer.try_clone().unwrap().into()
+    }
+
+    /// Waits until it takes no more, so that whoever writes stands still.
+    fn is_full(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut asked = [PollFd::new(&self.writer, PollFlags::OUT)];
+            if poll(&mut asked, Some(&Timespec::default())).unwrap() == 0 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "there is room for more");
+            sleep(Duration::from_millis(10));
         }
+    }
+
+    /// All that was and will be written.
+    fn read(mut self) -> String {
+        drop(self.writer);
+        let mut text = String::new();
+        self.reader.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+/// Waits until every file of the list is there under its name.
+fn wait_for_files(scene: &Scene) {
+    let deadline = Instant::now() + PATIENCE;
+    let is_one = |name: &String| name.contains("nnn") && !name.contains('.');
+    while scene.files().iter().filter(|name| is_one(name)).count() as u64 != FILES {
+        assert!(Instant::now() < deadline, "{:?}", scene.files());
         sleep(Duration::from_millis(10));
     }
 }
@@ -91,8 +121,9 @@ fn a_signal_is_heard_though_nobody_reads_the_events() {
         let slow = Object::random(1, 8 * MIB).behaviour(Behaviour::new().rate(64 * 1024));
         let scene = Scene::with(slow);
         let mut command = get_list(&scene, &[scene.url()], &["--json"]);
-        let mut running = Running::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-        wait_until_full(running.0.stdout.as_ref().unwrap());
+        let unread = Unread::new();
+        let mut running = Running::spawn(command.stdout(unread.end()).stderr(Stdio::piped()));
+        unread.is_full();
         running.signal(signal);
         let status = running.ends_within(SOON);
         assert_eq!(status.code(), Some(130), "{status}");
@@ -106,8 +137,10 @@ fn a_signal_is_heard_though_nobody_reads_the_events() {
 fn a_signal_ends_the_wait_for_a_reader() {
     let scene = Scene::new();
     let mut command = get_list(&scene, &[], &["--json"]);
-    let mut running = Running::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
-    wait_until_full(running.0.stdout.as_ref().unwrap());
+    let unread = Unread::new();
+    let mut running = Running::spawn(command.stdout(unread.end()).stderr(Stdio::piped()));
+    wait_for_files(&scene);
+    unread.is_full();
     running.signal(Signal::TERM);
     let status = running.ends_within(SOON);
     assert_eq!(status.code(), Some(130), "{status}");
@@ -122,11 +155,12 @@ fn a_signal_ends_the_wait_for_a_reader() {
 fn a_late_reader_gets_every_first_and_last_event() {
     let scene = Scene::new();
     let mut command = get_list(&scene, &[], &["--json"]);
-    let mut running = Running::spawn(command.stdout(Stdio::piped()).stderr(Stdio::inherit()));
-    let mut stdout = running.0.stdout.take().unwrap();
-    wait_until_full(&stdout);
-    let mut out = String::new();
-    stdout.read_to_string(&mut out).unwrap();
+    let unread = Unread::new();
+    let mut running = Running::spawn(command.stdout(unread.end()).stderr(Stdio::inherit()));
+    // What was given for it would keep the pipe open here.
+    command.stdout(Stdio::null());
+    unread.is_full();
+    let out = unread.read();
     assert!(running.ends_within(SOON).success());
     let events: Vec<Value> = out
         .lines()
@@ -148,8 +182,9 @@ fn a_second_signal_ends_a_command_that_is_stuck() {
     // Log lines keep the threads of the transfers from going on as well.
     for args in [&[][..], &["-vv"]] {
         let mut command = get_list(&scene, &[], args);
-        let mut running = Running::spawn(command.stdout(Stdio::null()).stderr(Stdio::piped()));
-        wait_until_full(running.0.stderr.as_ref().unwrap());
+        let unread = Unread::new();
+        let mut running = Running::spawn(command.stdout(Stdio::null()).stderr(unread.end()));
+        unread.is_full();
         running.signal(Signal::INT);
         sleep(Duration::from_millis(200));
         running.signal(Signal::INT);
@@ -159,7 +194,7 @@ fn a_second_signal_ends_a_command_that_is_stuck() {
 }
 
 const FILES: u64 = 150;
-/// Less than any pipe holds, and more than one that is being emptied would.
-const FULL: u64 = 8 * 1024;
-const STILL: Duration = Duration::from_millis(250);
-const SOON: Duration = Duration::from_secs(3);
+/// For a command that has everything to do still, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For one that has nothing to do but to end. It would wait for its reader for ever.
+const SOON: Duration = Duration::from_secs(20);

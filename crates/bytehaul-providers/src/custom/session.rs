@@ -1,7 +1,7 @@
 //! The session of a user's own protocol: which call comes next, and what its answer means.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -15,6 +15,7 @@ use crate::{
 /// One upload by a user's own calls.
 pub(super) struct Session {
     calls: Arc<dyn CustomUpload>,
+    call_timeout: Option<Duration>,
     context: UploadContext,
     ids: Ids,
     part_size: u64,
@@ -53,15 +54,17 @@ enum State {
 }
 
 impl Session {
-    pub(super) fn new(calls: Arc<dyn CustomUpload>, object: &Object, left: Option<Left>) -> Self {
+    pub(super) fn new(
+        calls: Arc<dyn CustomUpload>,
+        call_timeout: Option<Duration>,
+        object: &Object,
+        left: Option<Left>,
+    ) -> Result<Self, ProtocolError> {
         let parallel = calls.parallel();
         let unchanged = left.as_ref().is_none_or(|left| left.unchanged);
         let saved = left.map(|left| left.saved).unwrap_or_default();
         let doubted = !unchanged || saved.extra.contains_key(DOUBTED);
-        let part_size = match saved.part_size {
-            0 => object.part_size.unwrap_or(PART_SIZE).max(1),
-            kept => kept,
-        };
+        let part_size = part_size(object, saved.part_size)?;
         let sent = if parallel {
             let mut parts = match object.len {
                 Some(len) => Parts::even(len, part_size, 1),
@@ -81,8 +84,9 @@ impl Session {
             Sent::Serial { cursor, .. } if doubted => Some(cursor.offset()),
             Sent::Serial { .. } | Sent::Parallel(_) => None,
         };
-        Self {
+        Ok(Self {
             calls,
+            call_timeout,
             context: UploadContext {
                 name: object.name.clone(),
                 total: object.len,
@@ -96,14 +100,21 @@ impl Session {
             sent,
             proved,
             payload: None,
-        }
+        })
+    }
+
+    fn call<F>(&self, id: ExchangeId, step: Step, run: F) -> Next
+    where
+        F: FnOnce(Bytes) -> BoxFuture<'static, Result<Returned, CallError>> + Send + 'static,
+    {
+        Next::Call(Box::new(Call::new(id, step, run).limit(self.call_timeout)))
     }
 
     fn begin(&mut self) -> Next {
         let id = self.ids.fresh();
         self.state = State::Beginning(id);
         let (calls, context) = (self.calls.clone(), self.context.clone());
-        call(id, Step::Begin, move |_| {
+        self.call(id, Step::Begin, move |_| {
             Box::pin(async move { boxed(calls.begin(context).await?) })
         })
     }
@@ -150,7 +161,8 @@ impl Session {
                 boxed(Delivered { taken, size, crc })
             })
         };
-        Ok(Next::Call(Box::new(Call::new(id, step, run).source(range))))
+        let call = Call::new(id, step, run).source(range);
+        Ok(Next::Call(Box::new(call.limit(self.call_timeout))))
     }
 
     /// The next part whose bytes are there.
@@ -199,7 +211,7 @@ impl Session {
         self.state = State::Committing(id);
         let (calls, context) = (self.calls.clone(), self.context.clone());
         let parts = self.receipts();
-        call(id, Step::Commit, move |_| {
+        self.call(id, Step::Commit, move |_| {
             Box::pin(async move { boxed(calls.commit(context, parts).await?) })
         })
     }
@@ -265,7 +277,7 @@ impl Session {
     fn discard(&mut self) -> (ExchangeId, Next) {
         let id = self.ids.fresh();
         let (calls, context) = (self.calls.clone(), self.context.clone());
-        let next = call(id, Step::Abort, move |_| {
+        let next = self.call(id, Step::Abort, move |_| {
             Box::pin(async move { boxed(calls.abort(context).await?) })
         });
         (id, next)
@@ -317,11 +329,20 @@ fn boxed<T: Send + 'static>(value: T) -> Result<Returned, CallError> {
     Ok(Box::new(value))
 }
 
-fn call<F>(id: ExchangeId, step: Step, run: F) -> Next
-where
-    F: FnOnce(Bytes) -> BoxFuture<'static, Result<Returned, CallError>> + Send + 'static,
-{
-    Next::Call(Box::new(Call::new(id, step, run)))
+/// Bytes of one part: those of an earlier run, as far as they can have been meant. Each part in flight is in memory, and so is
+/// the list of all of them.
+fn part_size(object: &Object, kept: u64) -> Result<u64, ProtocolError> {
+    let wanted = object.part_size.unwrap_or(PART_SIZE).max(1);
+    let are_few = |size: u64| object.len.unwrap_or(0).div_ceil(size) <= MOST_PARTS;
+    let most = wanted.max(MOST_KEPT);
+    if (1..=most).contains(&kept) && are_few(kept) {
+        return Ok(kept);
+    }
+    if !are_few(wanted) {
+        let what = format!("{wanted} bytes: there would be more than {MOST_PARTS} parts");
+        return Err(ProtocolError::parameter("part size", what));
+    }
+    Ok(wanted)
 }
 
 impl UploadSession for Session {
@@ -450,6 +471,12 @@ impl UploadSession for Session {
 
 /// Says in a checkpoint that the server may have bytes of an earlier source.
 const DOUBTED: &str = "doubted";
+
+/// More are no sensible way to send anything; 8 TiB with the usual size.
+const MOST_PARTS: u64 = 1 << 20;
+
+/// Bytes of a part of an earlier run that are believed: a checkpoint that the application keeps may be damaged.
+const MOST_KEPT: u64 = 1 << 30;
 
 /// Bytes of one part where the caller does not say.
 const PART_SIZE: u64 = 8 << 20;

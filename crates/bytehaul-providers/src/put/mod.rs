@@ -5,7 +5,7 @@
 //! whose value is known here (what [`Put::content_md5`] and [`Put::content_digest`] compute, [`Object::digest`], CRC-32C always),
 //! the two are compared; an ETag proves something only when it is the MD5. A digest of the answer's own body says nothing.
 //!
-//! What becomes of an answer that is lost:
+//! What becomes of an answer that is lost, or of one from a gateway that got none (502, 504):
 //!
 //! | request | then |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `POST` | indeterminate, but with [`Put::idempotent`] sent again |
 //! | `PUT` of a stream, of which nothing is kept | `HEAD`: done if a digest says that it is our object, sent again if there is none (which the driver may be unable to), else indeterminate |
 //!
-//! A status such as 503 says that the object was not made, so also a `POST` is sent again after it. One that was paused or
+//! Another status, such as 503, says that the object was not made, so also a `POST` is sent again after it. One that was paused or
 //! interrupted by the end of the process is sent again when the upload is resumed.
 //!
 //! ## In ranges
@@ -26,8 +26,9 @@
 //! give the whole length. Until then an incomplete object stands under the URL.
 //!
 //! Where to go on after a lost answer or in another run is what `HEAD` says of the length. What it says is believed as far
-//! as this upload can have written; with any other length, or another entity tag than the last answer's, the upload starts over
-//! from the first byte rather than mix two objects. [Aborting](UploadSession::abort) deletes the incomplete object if it is
+//! as this upload can have written, of which a checkpoint tells before it is written: four parts beyond the last receipt at
+//! most. With any other length, or another entity tag than the last answer's, the upload starts over from the first byte
+//! rather than mix two objects. [Aborting](UploadSession::abort) deletes the incomplete object if it is
 //! still the one that this upload wrote.
 
 mod proof;

@@ -32,6 +32,8 @@ pub(super) struct Ranged {
     cursor: Cursor,
     /// The entity tag of the object as long as it ends at the cursor, where the server named it.
     tag: Option<String>,
+    /// Where what may have been sent ends: a longer object is not of this upload.
+    reach: u64,
     /// Whether the source is the one that was read when the receipts were made.
     unchanged: bool,
     expect: bool,
@@ -89,6 +91,8 @@ impl Ranged {
             None => (Saved::default(), true),
         };
         let cursor = Cursor::restored(&saved.parts);
+        // Where nobody says, one part was on its way.
+        let reach = reach(&saved).unwrap_or(cursor.offset().saturating_add(part_size));
         Self {
             put: put.clone(),
             url,
@@ -98,6 +102,7 @@ impl Ranged {
             whole: object.digest,
             digests: Digests::new(Vec::new(), 0..0, None),
             tag: saved.extra.remove(TAG),
+            reach: reach.min(total),
             unchanged,
             expect: true,
             restarts: 0,
@@ -132,6 +137,7 @@ impl Ranged {
         }
         let id = self.ids.fresh();
         self.state = State::Sending(id, range.clone());
+        self.reach = end;
         let mut headers = self.headers.clone();
         self.digests.fields(&mut headers);
         // The first part replaces whatever is there.
@@ -167,6 +173,7 @@ impl Ranged {
             return Err(Fault::Again(HASTY.into()));
         }
         self.cursor.add(range.end - range.start, answer.crc32c);
+        self.reach = range.end;
         self.tag = answer.header(ETAG.as_str()).map(str::to_owned);
         self.state = State::Part;
         if self.cursor.offset() == self.total {
@@ -213,10 +220,7 @@ impl Ranged {
             Why::Lost(range) => self.after_loss(length, &range),
             Why::Confirm => self.confirm(length, answer),
             Why::Abort => {
-                // Parts go one after the other, so at most one was on its way.
-                let most = self.cursor.offset().saturating_add(self.part_size);
-                let ours =
-                    length.is_some_and(|length| length <= most && self.can_be_ours(length, answer));
+                let ours = length.is_some_and(|length| self.can_be_ours(length, answer));
                 self.state = match ours {
                     true => State::Delete(strong(answer)),
                     false => State::Aborted,
@@ -238,14 +242,15 @@ impl Ranged {
     }
 
     /// Whether the object can be what this upload made. It may have more than the receipts say: those of the last parts were
-    /// perhaps not saved any more.
+    /// perhaps not saved any more. Nothing but the length tells such an object from somebody else's, so it may have no more
+    /// than this upload can have sent.
     fn can_be_ours(&self, length: u64, answer: &Answer<'_>) -> bool {
         let start = self.cursor.offset();
         let same = |ours: &String| {
             let theirs = answer.header(ETAG.as_str());
             theirs.is_none_or(|theirs| opaque(theirs) == opaque(ours))
         };
-        (start..=self.total).contains(&length)
+        (start..=self.reach).contains(&length)
             && (length != start || self.tag.as_ref().is_none_or(same))
     }
 
@@ -304,6 +309,7 @@ impl Ranged {
             self.cursor.set(length);
             self.tag = None;
         }
+        self.reach = length;
         self.state = match length == self.total {
             true => State::Ask(Why::Confirm),
             false => State::Part,
@@ -319,8 +325,28 @@ impl Ranged {
         self.restarts += 1;
         self.cursor.set(0);
         self.tag = None;
+        self.reach = 0;
         self.state = State::Part;
         Ok(())
+    }
+
+    /// How far this run goes before it is saved again, or how far an earlier one may have gone.
+    fn leased(&self) -> u64 {
+        let lease = self.part_size.saturating_mul(LEASE);
+        let lease = self.cursor.offset().saturating_add(lease).min(self.total);
+        match &self.state {
+            State::Ask(Why::Resume | Why::Abort) | State::Asking(_, Why::Resume | Why::Abort) => {
+                self.reach
+            }
+            State::Part
+            | State::Sending(..)
+            | State::Ask(Why::Lost(_) | Why::Confirm)
+            | State::Asking(_, Why::Lost(_) | Why::Confirm)
+            | State::Delete(_)
+            | State::Deleting(..)
+            | State::Done(_)
+            | State::Aborted => self.reach.max(lease),
+        }
     }
 
     fn delete(&mut self, tag: Option<HeaderValue>) -> Exchange {
@@ -407,18 +433,28 @@ impl UploadSession for Ranged {
             State::Aborted => Stage::Aborted,
         };
         let tag = self.tag.clone().map(|tag| (TAG.to_owned(), tag));
+        let reach = (REACH.to_owned(), self.leased().to_string());
         Saved {
             stage,
             part_size: self.part_size,
             parts: self.cursor.receipts().to_vec(),
-            extra: tag.into_iter().collect(),
+            extra: tag.into_iter().chain([reach]).collect(),
             ..Saved::default()
         }
+    }
+
+    fn outruns(&self, kept: &Saved) -> bool {
+        reach(kept).is_none_or(|kept| self.reach > kept)
     }
 
     fn acknowledged(&self) -> Acknowledged {
         self.cursor.acknowledged()
     }
+}
+
+/// How far the run that left this may have sent.
+fn reach(saved: &Saved) -> Option<u64> {
+    saved.extra.get(REACH)?.parse().ok()
 }
 
 /// Servers name a tag weak right after a write, and strong later.
@@ -435,6 +471,13 @@ fn strong(answer: &Answer<'_>) -> Option<HeaderValue> {
 
 /// The name under which the entity tag is saved.
 const TAG: &str = "etag";
+
+/// The name under which it is saved how far a run may have sent.
+const REACH: &str = "reach";
+
+/// Parts beyond the receipts that may be sent before those are saved again: few, for an object of somebody else may end
+/// there; and some, for each save takes its time.
+const LEASE: u64 = 4;
 
 /// How often an upload starts over before it is given up: somebody else may be writing the same object.
 const MAX_RESTARTS: u32 = 3;

@@ -34,6 +34,9 @@ pub(super) struct Whole {
 enum State {
     Send,
     Sending(ExchangeId, Body),
+    /// A gateway has answered for the server, after so many bytes of a stream.
+    Gateway(ExchangeId, StatusCode, u64),
+    Doubtful(StatusCode, u64),
     Check,
     Checking(ExchangeId),
     /// An earlier run was told that the object is there: whether it still is.
@@ -140,11 +143,17 @@ impl Whole {
                 self.expect = false;
                 Err(Fault::Now("the server gives no leave in advance".into()))
             }
-            // Nothing is left to send again.
-            status if body == Body::Once && answer.sent > 0 => {
-                let what = "the server refused a stream, which cannot be sent again";
-                Err(ProtocolError::new(ProtocolErrorKind::Status(status), what).into())
+            status if gave_up(status) && self.once() && self.len.is_some() && whole => {
+                Err(unknown().into())
             }
+            status if gave_up(status) && body == Body::Once && answer.sent > 0 => {
+                if let State::Sending(id, _) = self.state {
+                    self.state = State::Gateway(id, status, answer.sent);
+                }
+                Err(Fault::Status)
+            }
+            // Nothing is left to send again.
+            status if body == Body::Once && answer.sent > 0 => Err(refused(status).into()),
             _ => Err(Fault::Status),
         }
     }
@@ -229,7 +238,12 @@ impl UploadSession for Whole {
     fn next(&mut self, available: Available, _now: SystemTime) -> Result<Next, ProtocolError> {
         Ok(match &self.state {
             State::Send => return self.send(available),
-            State::Check => {
+            // What has not been sent to its end is no object.
+            State::Doubtful(status, sent) if !(available.ended && available.until == *sent) => {
+                return Err(refused(*status));
+            }
+            State::Doubtful(..) if self.once() => return Err(unknown()),
+            State::Check | State::Doubtful(..) => {
                 let id = self.ids.fresh();
                 self.state = State::Checking(id);
                 let url = self.url.clone();
@@ -253,7 +267,9 @@ impl UploadSession for Whole {
             State::Done(completed, _) => Next::Done(completed.clone()),
             State::Unknown => return Err(unknown()),
             State::Aborted => Next::Aborted,
-            State::Sending(..) | State::Checking(_) | State::Looking(..) => Next::Wait,
+            State::Sending(..) | State::Gateway(..) | State::Checking(_) | State::Looking(..) => {
+                Next::Wait
+            }
         })
     }
 
@@ -287,6 +303,10 @@ impl UploadSession for Whole {
                     _ => State::Send,
                 };
             }
+            State::Gateway(ours, status, sent) if ours == id => {
+                self.doubt = true;
+                self.state = State::Doubtful(status, sent);
+            }
             State::Checking(ours) if ours == id => self.state = State::Check,
             _ => (),
         }
@@ -302,6 +322,7 @@ impl UploadSession for Whole {
         let stage = match self.state {
             State::Send if !self.doubt => Stage::Beginning,
             State::Send | State::Sending(..) => Stage::Sending,
+            State::Gateway(..) | State::Doubtful(..) => Stage::Committing,
             State::Check | State::Checking(_) | State::Unknown => Stage::Committing,
             State::Look(_) | State::Looking(..) | State::Done(..) => Stage::Complete,
             State::Aborted => Stage::Aborted,
@@ -353,6 +374,20 @@ pub(super) fn may_have_arrived(how: Lost) -> bool {
             status.is_server_error() || status.is_success() || status == StatusCode::REQUEST_TIMEOUT
         }
     }
+}
+
+/// Whether a gateway answers so that waited for the server in vain, which may have got all of it (RFC 9110, sections 15.6.3
+/// and 15.6.5).
+fn gave_up(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT
+    )
+}
+
+fn refused(status: StatusCode) -> ProtocolError {
+    let what = "the server refused a stream, which cannot be sent again";
+    ProtocolError::new(ProtocolErrorKind::Status(status), what)
 }
 
 /// Whether a question that was answered so is worth asking again.

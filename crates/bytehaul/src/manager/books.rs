@@ -1,7 +1,7 @@
 //! What belongs to each task, and what follows from a change of the queue: which runs begin and end, what is discarded,
 //! what is told.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytehaul_schedule::transfers::{Action, Stop, TaskId, TaskState, Transfers};
@@ -40,6 +40,9 @@ pub(super) struct State {
     /// Cloned by each listener, until the manager is closed.
     pub(super) attending: Option<Attending>,
     pub(super) drained: watch::Sender<bool>,
+    /// Tasks whose staging is being discarded, and a word whenever one is done.
+    pub(super) discarding: HashSet<TaskId>,
+    pub(super) discarded: watch::Sender<()>,
 }
 
 /// What belongs to a task that has not ended.
@@ -86,7 +89,11 @@ impl State {
                         wish.send_replace(Some(stop));
                     });
                 }
-                Action::Discard(id) => todo.discards.extend(self.discard(id)),
+                Action::Discard(id) => {
+                    let discard = self.discard(id);
+                    self.discarding.extend(discard.as_ref().map(|it| it.id));
+                    todo.discards.extend(discard);
+                }
                 // What a later queue may say without waiting for an answer.
                 _ => (),
             }

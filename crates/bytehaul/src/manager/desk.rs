@@ -1,7 +1,7 @@
 //! The one place where tasks are: the queue, what belongs to each task, and who is told. Everything in here is decided
 //! under one lock, in which nothing waits and no code of the application runs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytehaul_schedule::transfers::{End, Refused, TaskId, TaskState, Transfers};
@@ -54,6 +54,8 @@ impl Desk {
                 hub,
                 attending: Some(attending),
                 drained: watch::Sender::new(false),
+                discarding: HashSet::new(),
+                discarded: watch::Sender::new(()),
             }),
         }
     }
@@ -219,8 +221,23 @@ impl Desk {
 
     /// What a canceled task had staged is gone, or nobody waits for that any more: exactly once for each discard.
     pub(super) fn discarded(self: &Arc<Self>, id: TaskId) {
-        let told = self.change(|state| Ok(state.transfers.discarded(id)?));
+        let told = self.change(|state| {
+            state.discarding.remove(&id);
+            state.discarded.send_replace(());
+            Ok(state.transfers.discarded(id)?)
+        });
         debug_assert!(told.is_ok(), "each discard ends once");
+    }
+
+    /// Waits until nothing is being discarded any more of a task that was canceled. Cancel-safe.
+    #[cfg(feature = "store")]
+    pub(super) async fn is_discarded(&self, id: TaskId) {
+        let mut discarded = self.lock().discarded.subscribe();
+        while self.lock().discarding.contains(&id) {
+            if discarded.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// The runtime went down and took a run with it: nothing can be started any more.

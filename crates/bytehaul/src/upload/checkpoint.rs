@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytehaul_providers::{Saved, Stage};
+use bytehaul_integrity::{Algorithm, Hasher};
+use bytehaul_providers::{Saved, SessionId, Stage};
 use bytehaul_storage::checkpoints::{self, CheckpointFile, Checkpoints};
 use bytehaul_storage::source::Fingerprint;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::session::blocking;
 use crate::spec::Durability;
 use crate::upload::error::UploadError;
+use crate::upload::job::Job;
 use crate::upload::spec::{CheckpointPlace, UploadSource};
 
 /// How far an upload is, as a value: what [`UploadHandle::checkpoint`](crate::UploadHandle::checkpoint) gives and
@@ -69,6 +71,14 @@ impl Checkpoint {
             // What a later version may add: better asked about once more than forgotten.
             _ => true,
         }
+    }
+
+    /// Whether it is one of the upload that is told from others by `identity` and goes to `target`, for all that both say:
+    /// one of an earlier version does not, nor does a target of which no more is known than what is shown of it, as in a list
+    /// of records.
+    pub(crate) fn may_be_of(&self, identity: &str, target: &str) -> bool {
+        let ours = self.identity.as_ref();
+        ours.is_none_or(|ours| *ours == hashed(identity)) || crate::session::shown(target) == target
     }
 
     /// As JSON.
@@ -167,6 +177,34 @@ impl Keeper {
         })
     }
 
+    /// Keeps a checkpoint beside the upload's own, which is another one from now on: nothing else tells of its session.
+    /// Where the application keeps checkpoints, it has this one.
+    pub(crate) async fn set_aside(job: &Job, left: &Checkpoint) -> Result<(), UploadError> {
+        let directory = match (&job.place, &job.source) {
+            (CheckpointPlace::Directory(directory), _) => directory,
+            (CheckpointPlace::Record(path), _)
+            | (CheckpointPlace::BesideSource, UploadSource::File(path)) => {
+                path.parent().unwrap_or(Path::new("."))
+            }
+            (CheckpointPlace::Nowhere | CheckpointPlace::BesideSource, _) => return Ok(()),
+        };
+        let place = Checkpoints::in_directory(directory).durability(stored(job.durability));
+        // The same session has the same name, however often it could not be discarded.
+        let session = left.session.session.as_ref().map_or("", SessionId::as_str);
+        let identity = match left.identity == Some(hashed(&job.identity)) {
+            true => job.identity.clone(),
+            false => format!("{} {} {}", left.protocol, left.target, left.source),
+        };
+        let key = format!("{identity}{SET_ASIDE}{}", hashed(session));
+        let bytes = left.to_json();
+        let kept = blocking(move || place.claim(&key)?.save(&bytes)).await;
+        match kept {
+            // Somebody is about to discard it.
+            Err(bytehaul_storage::Error::Locked { .. }) => Ok(()),
+            kept => Ok(kept?),
+        }
+    }
+
     pub(crate) fn is_there(&self) -> bool {
         self.file.is_some()
     }
@@ -231,6 +269,17 @@ fn stored(durability: Durability) -> bytehaul_storage::Durability {
     }
 }
 
+/// The identity of the upload whose checkpoint has this key.
+pub(crate) fn identity_of(key: &str) -> &str {
+    key.rsplit_once(SET_ASIDE).map_or(key, |(before, _)| before)
+}
+
+/// What tells one upload from another, in a form that may be kept anywhere.
+pub(crate) fn hashed(identity: &str) -> String {
+    let digest = Hasher::digest(Algorithm::Sha256, identity.as_bytes());
+    digest.hex()[..32].to_owned()
+}
+
 /// How the source is called in a checkpoint, and in what tells one upload from another.
 pub(crate) fn source_name(source: &UploadSource, name: &str) -> String {
     match source {
@@ -242,6 +291,9 @@ pub(crate) fn source_name(source: &UploadSource, name: &str) -> String {
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
+
+/// Stands in the key of a checkpoint that was set aside between the upload's identity and the session's.
+const SET_ASIDE: &str = "\tleft\t";
 
 /// The version of the form that is written.
 pub(crate) const VERSION: u16 = 1;

@@ -1,7 +1,7 @@
 //! Carries out what a session wants: requests in flight, waits, digests, checkpoints. Decides nothing that the session can.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytehaul_integrity::{Digest, Hasher};
 use bytehaul_providers::{
@@ -210,6 +210,7 @@ impl Driver {
             id,
             step,
             source: range,
+            limit,
             run,
             ..
         } = call;
@@ -233,7 +234,12 @@ impl Driver {
                 Err(error) => return Landed::Unread(error),
             };
             courier.limiter.acquire(data.len() as u64).await;
-            let result = run(data).await;
+            let result = match limit {
+                Some(limit) => tokio::time::timeout(limit, run(data))
+                    .await
+                    .unwrap_or_else(|_| Err(CallError::transient(too_long(limit)))),
+                None => run(data).await,
+            };
             if let Some(range) = range.filter(|_| result.is_ok()) {
                 courier.stats.sent(range);
                 let source = courier.source.clone();
@@ -260,11 +266,18 @@ impl Driver {
             self.stats.advance(state);
         }
         let stage = self.session.stage();
-        let is_news = self.ledger.stage != Some(stage) || *step == Step::Begin;
+        let is_news =
+            self.ledger.stage != Some(stage) || *step == Step::Begin || self.outruns_what_is_kept();
         if is_news && *step != Step::Abort {
             self.save_now().await?;
         }
         Ok(())
+    }
+
+    fn outruns_what_is_kept(&self) -> bool {
+        let kept = self.ledger.sender.borrow();
+        let kept = kept.as_ref().map(|kept| &kept.session);
+        kept.is_some_and(|kept| self.session.outruns(kept))
     }
 
     /// What has to be verified before this step may be sent.
@@ -378,6 +391,10 @@ impl Driver {
             what: "the protocol waits, and nothing is on its way".into(),
         }
     }
+}
+
+fn too_long(limit: Duration) -> String {
+    format!("it took longer than {} s", limit.as_secs_f64())
 }
 
 /// Waits for the verdict on the source.

@@ -187,6 +187,14 @@ impl UploadError {
         }
     }
 
+    /// Whether another upload has the checkpoint in its hands.
+    pub(crate) fn is_locked(&self) -> bool {
+        match self {
+            Self::Storage(source) => matches!(**source, bytehaul_storage::Error::Locked { .. }),
+            _ => false,
+        }
+    }
+
     pub(crate) fn parameter(name: &'static str, reason: impl fmt::Display) -> Self {
         Self::InvalidParameter {
             name,

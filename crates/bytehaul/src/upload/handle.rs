@@ -68,7 +68,8 @@ impl UploadHandle {
         self.checkpoint.borrow().clone()
     }
 
-    /// The same as a [`watch::Receiver`]: changes after each part.
+    /// The same as a [`watch::Receiver`]. It changes with each stage of the upload, and with the parts that the server
+    /// takes: at most ten times a second, less often where a checkpoint takes long to save. The last one tells of all of them.
     pub fn checkpoint_watch(&self) -> watch::Receiver<Option<Checkpoint>> {
         self.checkpoint.clone()
     }

@@ -9,7 +9,7 @@ use bytehaul_providers::UploadProtocol;
 use bytehaul_storage::checkpoints::{CheckpointEntry, Checkpoints, EntryContent, state_dir};
 use bytes::Bytes;
 
-use crate::upload::checkpoint::Checkpoint;
+use crate::upload::checkpoint::{Checkpoint, identity_of};
 use crate::upload::error::UploadError;
 use crate::upload::spec::{CheckpointPlace, UploadSource, UploadSpec};
 
@@ -108,7 +108,8 @@ impl UploadLedger {
     /// the record. The source is not needed. Credentials and headers are in no record: they are added to the spec.
     ///
     /// # Errors
-    /// [`UploadError::InvalidParameter`] when the record is not one of this protocol and target, or cannot be read.
+    /// [`UploadError::InvalidParameter`] when the record is not one of this protocol and target, or cannot be read. A target
+    /// with secrets in it has to be the very one, or what the record shows of it.
     pub fn spec_to_abort(
         &self,
         record: &UploadRecord,
@@ -117,18 +118,25 @@ impl UploadLedger {
         let Some(checkpoint) = record.checkpoint() else {
             return Err(UploadError::parameter("record", "it cannot be read"));
         };
-        let target = crate::session::shown(&protocol.target());
-        if checkpoint.protocol != protocol.name() || checkpoint.target != target {
+        let target = protocol.target();
+        let is_so_shown = checkpoint.protocol == protocol.name()
+            && checkpoint.target == crate::session::shown(&target);
+        let source = UploadSource::Bytes(Bytes::new());
+        let spec = UploadSpec::new(source, protocol).name(&checkpoint.source);
+        if !is_so_shown || !checkpoint.may_be_of(&spec.identity(), &target) {
             let reason = format!(
-                "it is of an upload by {} to {}",
-                checkpoint.protocol, checkpoint.target
+                "it is of an upload by {} to {}{}",
+                checkpoint.protocol,
+                checkpoint.target,
+                if is_so_shown {
+                    ", with other values"
+                } else {
+                    ""
+                }
             );
             return Err(UploadError::parameter("record", reason));
         }
-        let source = UploadSource::Bytes(Bytes::new());
-        Ok(UploadSpec::new(source, protocol)
-            .name(&checkpoint.source)
-            .checkpoints(CheckpointPlace::Record(record.path.clone())))
+        Ok(spec.checkpoints(CheckpointPlace::Record(record.path.clone())))
     }
 
     /// Removes a record by its name, whatever is in it. Nothing is sent: what its upload has staged stays at the server.
@@ -168,7 +176,7 @@ impl UploadLedger {
 
 impl UploadRecord {
     fn new(entry: CheckpointEntry) -> Self {
-        let identity = entry.key().map(str::to_owned);
+        let identity = entry.key().map(|key| identity_of(key).to_owned());
         let content = match entry.content {
             EntryContent::Saved { bytes, .. } => match Checkpoint::from_json(&bytes) {
                 Ok(checkpoint) => RecordContent::Saved(Box::new(checkpoint)),

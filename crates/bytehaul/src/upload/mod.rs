@@ -150,11 +150,18 @@ pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
 
 /// What an earlier run has staged, for an upload that was cancelled before it had taken that up.
 async fn left_behind(shared: &Shared, access: &Access, job: Job) -> Option<Driver> {
-    match resume::open_to_abort(shared, access, job).await {
-        Ok(driver) => driver,
-        Err(error) => {
-            bytehaul_log::warn!(%error, "what an earlier run has staged could not be looked at");
-            None
+    let deadline = Instant::now() + UNHAND_PATIENCE;
+    loop {
+        match resume::open_to_abort(shared, access, job.clone()).await {
+            Ok(driver) => return driver,
+            // The opening that was dropped may still have it, until the disk has answered.
+            Err(error) if error.is_locked() && Instant::now() < deadline => {
+                tokio::time::sleep(UNHAND_PATIENCE / 50).await;
+            }
+            Err(error) => {
+                bytehaul_log::warn!(%error, "what an earlier run has staged could not be looked at");
+                return None;
+            }
         }
     }
 }
@@ -171,24 +178,33 @@ async fn carry(job: Job, mut driver: Driver, mut stop: watch::Receiver<Stop>) ->
     match ended {
         Ok(End::Done(completed)) => (finish(&job, &mut driver, completed).await, None),
         Ok(End::Aborted) => (Err(UploadError::Cancelled), None),
-        Err(UploadError::Cancelled) => {
-            if job.on_cancel == OnCancel::Leave {
-                let _ = driver.stop().await;
-                return (Err(UploadError::Cancelled), None);
-            }
-            // What is being opened is waited for behind the end; all else is dropped at once.
-            match driver.is_beginning() {
-                true => driver.drop_others(),
-                false => drop(driver.stop().await),
-            }
-            (Err(UploadError::Cancelled), Some(driver))
-        }
-        Err(error) => match driver.stop().await {
+        Err(UploadError::Cancelled) => cancelled(&job, driver).await,
+        Err(UploadError::Paused) => match driver.stop().await {
+            // It was asked for while the pause was saved.
+            _ if *stop.borrow() == Stop::Cancel => cancelled(&job, driver).await,
             // A pause that could not save is no clean pause.
-            Err(failed) if matches!(error, UploadError::Paused) => (Err(failed), None),
-            Ok(()) | Err(_) => (Err(error), None),
+            Err(failed) => (Err(failed), None),
+            Ok(()) => (Err(UploadError::Paused), None),
         },
+        Err(error) => {
+            let _ = driver.stop().await;
+            (Err(error), None)
+        }
     }
+}
+
+/// Drops what is in flight, and gives the driver back if what is staged is to be discarded.
+async fn cancelled(job: &Job, mut driver: Driver) -> Carried {
+    if job.on_cancel == OnCancel::Leave {
+        let _ = driver.stop().await;
+        return (Err(UploadError::Cancelled), None);
+    }
+    // What is being opened is waited for behind the end; all else is dropped at once.
+    match driver.is_beginning() {
+        true => driver.drop_others(),
+        false => drop(driver.stop().await),
+    }
+    (Err(UploadError::Cancelled), Some(driver))
 }
 
 /// The server has said that the object is there.
@@ -236,6 +252,9 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> UploadError {
 }
 
 const REPORT_EVERY: Duration = Duration::from_millis(100);
+
+/// How long the record of an upload is waited for that this very upload is about to let go of.
+const UNHAND_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The most that discarding takes, with all its retries.
 const ABORT_PATIENCE: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytehaul_integrity::{Algorithm, crc32c_append};
+use bytehaul_integrity::crc32c_append;
 use bytehaul_providers::{Acknowledged, Available, Left, PartReceipt, Saved, Stage};
 use bytehaul_ratelimit::BytesPerSecond;
 use bytehaul_storage::source::Fingerprint;
@@ -18,7 +18,7 @@ use crate::network::Access;
 use crate::session::blocking;
 use crate::session::given::Given;
 use crate::session::renewal::Renewal;
-use crate::upload::checkpoint::{Checkpoint, Keeper, VERSION};
+use crate::upload::checkpoint::{Checkpoint, Keeper, VERSION, hashed};
 use crate::upload::courier::Courier;
 use crate::upload::driver::{Checksum, Driver};
 use crate::upload::error::UploadError;
@@ -61,13 +61,17 @@ pub(crate) async fn open(
     let courier = Arc::new(courier(shared, access, &job, source, &stats));
     let content = content(&courier.source).await;
     let identity = hashed(&job.identity);
-    let earlier = earlier(&job, &keeper).await?.filter(|earlier| {
-        let is_ours = earlier.identity.as_ref().is_none_or(|it| *it == identity);
-        if !is_ours {
+    let is_same = |it: &Checkpoint| it.identity.as_ref().is_none_or(|it| *it == identity);
+    let earlier = match earlier(&job, &keeper).await? {
+        Some(other) if !(may_be_ours(&job, &other) && is_same(&other)) => {
             bytehaul_log::warn!("a checkpoint of another upload is not used");
+            if job.checkpoint.is_none() && other.is_open() {
+                Keeper::set_aside(&job, &other).await?;
+            }
+            None
         }
-        is_ours
-    });
+        earlier => earlier,
+    };
     let begun_at = earlier.as_ref().map(|earlier| earlier.begun_at);
     let left = match earlier {
         None => None,
@@ -77,7 +81,7 @@ pub(crate) async fn open(
             let useless = job.resume == Resume::Discard || left.is_none();
             let given = job.protocol.capabilities().given_session;
             if useless && earlier.is_open() && !given {
-                discard(&job, &courier, &earlier).await;
+                discard(&job, &courier, &earlier).await?;
             }
             left.filter(|_| !useless)
         }
@@ -130,7 +134,9 @@ pub(crate) async fn open_to_abort(
         job.durability,
     );
     let keeper = Arc::new(keeper.await?);
-    let Some(earlier) = earlier(&job, &keeper).await? else {
+    let target = job.protocol.target();
+    let is_ours = |it: &Checkpoint| may_be_ours(&job, it) && it.may_be_of(&job.identity, &target);
+    let Some(earlier) = earlier(&job, &keeper).await?.filter(is_ours) else {
         return Ok(None);
     };
     if !earlier.is_open() {
@@ -142,23 +148,21 @@ pub(crate) async fn open_to_abort(
     to_abort(&job, Arc::new(courier), stats, keeper, &earlier).map(Some)
 }
 
-/// The checkpoint of an earlier run of this very upload.
+/// The checkpoint that an earlier run has left, of whatever upload it was.
 async fn earlier(job: &Job, keeper: &Keeper) -> Result<Option<Checkpoint>, UploadError> {
-    let earlier = match job.checkpoint.clone() {
-        Some(given) => Some(given),
-        None => keeper.load().await?,
-    };
-    Ok(earlier.filter(|earlier| {
-        let is_ours = earlier.version == VERSION
-            && earlier.protocol == job.protocol.name()
-            && earlier.target == job.target
-            && earlier.source == job.source_name
-            && earlier.session.stage != Stage::Aborted;
-        if !is_ours {
-            bytehaul_log::warn!("a checkpoint of another upload is not used");
-        }
-        is_ours
-    }))
+    match job.checkpoint.clone() {
+        Some(given) => Ok(Some(given)),
+        None => keeper.load().await,
+    }
+}
+
+/// Whether a checkpoint is, as far as it can be seen, one of this upload.
+fn may_be_ours(job: &Job, earlier: &Checkpoint) -> bool {
+    earlier.version == VERSION
+        && earlier.protocol == job.protocol.name()
+        && earlier.target == job.target
+        && earlier.source == job.source_name
+        && earlier.session.stage != Stage::Aborted
 }
 
 /// What of a checkpoint may be used for this source; `None`: nothing, because it is another one.
@@ -263,13 +267,13 @@ async fn content(source: &Source) -> Option<u32> {
     Some(blocking(move || crc32c_append(0, &bytes)).await)
 }
 
-fn hashed(identity: &str) -> String {
-    let digest = bytehaul_integrity::Hasher::digest(Algorithm::Sha256, identity.as_bytes());
-    digest.hex()[..32].to_owned()
-}
-
-/// Discards a session that is of no use, as far as that is possible. What it had counts for nothing in the new one.
-async fn discard(job: &Job, courier: &Arc<Courier>, earlier: &Checkpoint) {
+/// Discards a session that is of no use. What it had counts for nothing in the new one. Where that is not possible now, its
+/// checkpoint is kept under another name.
+async fn discard(
+    job: &Job,
+    courier: &Arc<Courier>,
+    earlier: &Checkpoint,
+) -> Result<(), UploadError> {
     let none = Arc::new(Keeper::none());
     let stats = Arc::new(Stats::new(Instant::now()));
     let driver = to_abort(job, Arc::clone(courier), stats, none, earlier);
@@ -286,7 +290,9 @@ async fn discard(job: &Job, courier: &Arc<Courier>, earlier: &Checkpoint) {
     };
     if let Err(error) = aborted {
         bytehaul_log::warn!(%error, "what an earlier run has staged could not be discarded");
+        Keeper::set_aside(job, earlier).await?;
     }
+    Ok(())
 }
 
 fn to_abort(

@@ -29,6 +29,8 @@ struct Inner {
     taken: AtomicUsize,
     /// Whether an abort gets through.
     aborting: Semaphore,
+    /// Aborts that were asked for.
+    asked: AtomicUsize,
     panics: AtomicBool,
 }
 
@@ -42,6 +44,7 @@ impl Shelf {
             parts: Semaphore::new(0),
             taken: AtomicUsize::new(0),
             aborting: Semaphore::new(Semaphore::MAX_PERMITS),
+            asked: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
         }))
     }
@@ -71,6 +74,11 @@ impl Shelf {
 
     pub(crate) fn release_aborts(&self) {
         self.0.aborting.add_permits(1000);
+    }
+
+    /// Aborts that were asked for, those that hang among them.
+    pub(crate) fn aborting(&self) -> usize {
+        self.0.asked.load(Ordering::Relaxed)
     }
 
     /// Every call panics from now on.
@@ -174,6 +182,7 @@ impl CustomUpload for Protocol {
 
     fn abort(&self, context: UploadContext) -> BoxFuture<'_, Result<(), CallError>> {
         Box::pin(async move {
+            self.shelf.0.asked.fetch_add(1, Ordering::Relaxed);
             let _permit = self.shelf.0.aborting.acquire().await;
             let session = context.session.map(|id| id.as_str().to_owned());
             let session = session.unwrap_or_default();

@@ -49,6 +49,39 @@ async fn an_upload_completes_and_says_what_the_server_said() {
     assert_eq!(shelf.aborts(), [""; 0]);
 }
 
+/// A stream is read once: it completes, and what was read of it and is sent no more cannot be had again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_is_uploaded_once() {
+    let mut bed = Bed::new();
+    let shelf = Shelf::new();
+    let of_reader = |name: &str| {
+        let reader = std::io::Cursor::new(content(name, 5));
+        UploadSpec::reader(name, reader, shelf.protocol(name)).part_size(PART as u64)
+    };
+    let id = bed.transfers.enqueue(of_reader("f")).unwrap();
+    shelf.let_through(5);
+    let ended = bed.wait(id).await;
+    assert_eq!(ended.as_ref().unwrap().completion().bytes, 5000);
+    assert_eq!(shelf.object("f"), Some(content("f", 5)));
+
+    let canceled = bed.transfers.enqueue(of_reader("g")).unwrap();
+    sends(&shelf, 2).await;
+    soon(bed.transfers.cancel(canceled)).await.unwrap();
+    assert_eq!(code(bed.wait(canceled).await), 120);
+    eventually("discarded", || shelf.staged() == 0).await;
+
+    let again = bed.transfers.enqueue(of_reader("h")).unwrap();
+    sends(&shelf, 2).await;
+    soon(bed.transfers.pause(again)).await.unwrap();
+    shelf.let_through(100);
+    bed.transfers.resume(again).await.unwrap();
+    assert_eq!(code(bed.wait(again).await), 102);
+    assert_eq!(shelf.object("h"), None);
+    let told = bed.told().await;
+    is_lawful(&told);
+    is_told(&told, id, &ended);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_upload_goes_on_without_sending_again() {
     let mut bed = Bed::new();

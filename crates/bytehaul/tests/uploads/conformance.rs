@@ -103,6 +103,27 @@ conforms!(presigned_s3, S3, S3::start());
 conforms_in_groups!(presigned_azure, Azure, Azure::start());
 conforms!(own, Own, own());
 
+/// A protocol of one's own whose parts go in any order.
+mod own_blocks {
+    use super::*;
+
+    // How streams, rates and renewals are met is the same as in those of parts in a row.
+    conforms_in_groups!(@groups OwnBlocks, own_blocks(),
+        sizes: every_size many_parts checksums;
+        resume: every_boundary servers_that_lost servers_that_have_more;
+        stopped: paused_at_any_time cancelled_at_any_time;
+        killed: killed_again_and_again;
+        failing: parts_that_fail begins_and_commits_that_fail;
+        lost: answers_that_are_lost nothing_is_claimed_early;
+        changing: changed_on_the_way;
+        changed: changed_between_runs several_at_once wrong_answers);
+}
+
+fn own_blocks() -> Option<Azure> {
+    let server = Azure::start()?;
+    Some(server.able(|abilities| abilities.renews = false))
+}
+
 /// The reference server of tus, for a protocol whose own client knows neither streams nor renewal.
 fn own() -> Option<Tus> {
     let server = Tus::start_with(&TusSetup::new(), "a protocol of one's own")?;

@@ -1,8 +1,14 @@
 //! Uploads to real servers behind a gate that breaks requests off and loses answers, through the public API alone.
 
+mod answers;
 mod client;
 mod codes;
 mod conformance;
+mod custom;
+mod left;
 mod own;
+mod presigned;
+mod scripted;
 mod sources;
 mod speech;
+mod stops;

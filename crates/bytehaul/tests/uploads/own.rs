@@ -1,23 +1,36 @@
-//! A protocol of an application's own, in four calls with a client of its own: tus over plain sockets.
+//! Protocols of an application's own, in four calls with a client of its own: tus over plain sockets, one part after the other,
+//! and blocks of Azure, several at once.
 
 use std::io;
 use std::time::Duration;
 
 use bytehaul::protocol::http::StatusCode;
 use bytehaul::protocol::{
-    Begun, BoxFuture, CallError, CustomUpload, PartData, PartTaken, UploadContext, Url,
+    Begun, BoxFuture, CallError, CustomUpload, PartData, PartReceipt, PartTaken, UploadContext, Url,
 };
+use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// tus 1.0 with a connection for each request.
+/// A connection for each request.
 #[derive(Debug)]
-pub(crate) struct OwnTus {
+struct Wire {
     url: Url,
 }
 
-impl OwnTus {
-    pub(crate) fn new(url: &str) -> Self {
+/// tus 1.0.
+#[derive(Debug)]
+pub(crate) struct OwnTus(Wire);
+
+/// Put Block and Put Block List under a SAS.
+#[derive(Debug)]
+pub(crate) struct OwnBlocks {
+    blob: Wire,
+    session: String,
+}
+
+impl Wire {
+    fn new(url: &str) -> Self {
         Self {
             url: Url::parse(url).expect("a URL"),
         }
@@ -68,7 +81,7 @@ impl OwnTus {
         );
         let mut stream = TcpStream::connect((host, port)).await?;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nTus-Resumable: 1.0.0\r\nConnection: close\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\
              Content-Length: {}\r\n{fields}\r\n",
             body.len()
         );
@@ -92,6 +105,23 @@ impl OwnTus {
             status: status.ok_or_else(broken)?,
             head: head.to_owned(),
         })
+    }
+}
+
+impl OwnTus {
+    pub(crate) fn new(url: &str) -> Self {
+        Self(Wire::new(url))
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        fields: &str,
+        body: &[u8],
+    ) -> Result<Answer, CallError> {
+        let fields = format!("Tus-Resumable: 1.0.0\r\n{fields}");
+        self.0.ask(method, path, &fields, body).await
     }
 
     fn path(context: &UploadContext) -> String {
@@ -126,7 +156,7 @@ impl CustomUpload for OwnTus {
     }
 
     fn target(&self) -> String {
-        self.url.to_string()
+        self.0.url.to_string()
     }
 
     fn begin(&self, context: UploadContext) -> BoxFuture<'_, Result<Begun, CallError>> {
@@ -149,11 +179,11 @@ impl CustomUpload for OwnTus {
                 Some(total) => format!("Upload-Length: {total}\r\n"),
                 None => return Err(CallError::fatal("it has to know the length")),
             };
-            let answer = self.ask("POST", self.url.path(), &length, &[]).await?;
+            let answer = self.ask("POST", self.0.url.path(), &length, &[]).await?;
             let place = answer
                 .field("Location")
                 .ok_or_else(|| CallError::fatal("no place"))?;
-            let place = self.url.join(place).map_err(CallError::fatal)?;
+            let place = self.0.url.join(place).map_err(CallError::fatal)?;
             Ok(Begun::new().session(place.path()).next_byte(0))
         })
     }
@@ -198,6 +228,82 @@ impl CustomUpload for OwnTus {
                 }
                 ended => ended.map(drop),
             }
+        })
+    }
+}
+
+impl OwnBlocks {
+    /// Towards the address of the endpoint of blobs.
+    pub(crate) fn new(address: &str) -> Self {
+        let said: serde_json::Value = serde_json::from_str(address).expect("JSON");
+        let text = |name: &str| said[name].as_str().expect("a string");
+        Self {
+            blob: Wire::new(text("blob")),
+            session: text("session").to_owned(),
+        }
+    }
+
+    async fn put(&self, parameters: &str, fields: &str, body: &[u8]) -> Result<(), CallError> {
+        let (path, sas) = (self.blob.url.path(), self.blob.url.query());
+        let path = format!("{path}?{}&{parameters}", sas.expect("a SAS"));
+        let fields = format!("x-ms-version: 2023-11-03\r\n{fields}");
+        match self.blob.ask("PUT", &path, &fields, body).await? {
+            Answer { status: 201, .. } => Ok(()),
+            _ => Err(CallError::transient("nothing was made")),
+        }
+    }
+}
+
+impl CustomUpload for OwnBlocks {
+    fn name(&self) -> &str {
+        "own-blocks"
+    }
+
+    fn target(&self) -> String {
+        self.blob.url.to_string()
+    }
+
+    fn parallel(&self) -> bool {
+        true
+    }
+
+    fn begin(&self, context: UploadContext) -> BoxFuture<'_, Result<Begun, CallError>> {
+        Box::pin(async move {
+            assert!(context.total.is_some(), "it has to know the length");
+            Ok(Begun::new().session(&*self.session))
+        })
+    }
+
+    fn part(
+        &self,
+        _: UploadContext,
+        part: PartData,
+    ) -> BoxFuture<'_, Result<PartTaken, CallError>> {
+        Box::pin(async move {
+            // Base64 of six bytes, as digits of it are not padded.
+            let id = format!("{:08}", part.number);
+            if part.data.is_empty() {
+                return Ok(PartTaken::new());
+            }
+            let parameters = format!("comp=block&blockid={id}");
+            self.put(&parameters, "", &part.data).await?;
+            Ok(PartTaken::new().tag(id))
+        })
+    }
+
+    fn commit(
+        &self,
+        _: UploadContext,
+        parts: Vec<PartReceipt>,
+    ) -> BoxFuture<'_, Result<Option<Bytes>, CallError>> {
+        Box::pin(async move {
+            let numbers = parts.iter().map(|part| part.number);
+            assert!(numbers.eq(1..=parts.len() as u32), "all of them, in order");
+            let ids = parts.iter().filter_map(|part| part.tag.as_deref());
+            let ids: String = ids.map(|id| format!("<Latest>{id}</Latest>")).collect();
+            let list = format!("<?xml version=\"1.0\"?><BlockList>{ids}</BlockList>");
+            self.put("comp=blocklist", "", list.as_bytes()).await?;
+            Ok(None)
         })
     }
 }

@@ -9,7 +9,7 @@ use bytehaul::protocol::presigned::{PlanRequest, UploadPlan};
 use bytehaul::protocol::{Custom, Form, Presigned, Put, Tus, TusDraft, UploadProtocol};
 use serde_json::Value;
 
-use crate::own::OwnTus;
+use crate::own::{OwnBlocks, OwnTus};
 
 /// What is spoken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +23,7 @@ pub(crate) enum Speech {
     S3,
     Azure,
     Own,
+    OwnBlocks,
 }
 
 impl Speech {
@@ -41,6 +42,7 @@ impl Speech {
             Self::S3,
             Self::Azure,
             Self::Own,
+            Self::OwnBlocks,
         ];
         let mut all = all.into_iter();
         all.find(|one| one.name() == name).expect("a known name")
@@ -63,6 +65,7 @@ impl Speech {
             Self::S3 => presigned(s3(address), renewals),
             Self::Azure => presigned(azure(address), renewals),
             Self::Own => Arc::new(Custom::new(OwnTus::new(address))),
+            Self::OwnBlocks => Arc::new(Custom::new(OwnBlocks::new(address))),
         }
     }
 }

@@ -270,6 +270,7 @@ impl UploadSession for Session {
         match verdict(answer, now) {
             Verdict::Taken => {
                 self.keys.accepted(&what);
+                self.is_whole_body(what, answer)?;
                 self.flights.remove(&id);
                 self.taken(what, answer)
             }

@@ -34,6 +34,21 @@ impl Session {
         Ok(())
     }
 
+    /// A success before the service had all of a body is of whatever it had by then.
+    pub(super) fn is_whole_body(&self, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
+        let What::Part(index) = what else {
+            return Ok(());
+        };
+        match self.parts.get(index) {
+            Some(part) if answer.sent != part.range.end - part.range.start => {
+                let number = part.number;
+                let what = format!("the service took part {number} before it had all of it");
+                Err(Fault::Again(what))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn part_taken(&mut self, index: usize, answer: &Answer<'_>) -> Result<(), ProtocolError> {
         let Some(part) = self.parts.get(index) else {
             return Ok(());

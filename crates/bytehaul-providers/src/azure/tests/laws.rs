@@ -13,6 +13,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         2 => Just(Fate::Lost),
         1 => Just(Fate::Gateway),
         1 => Just(Fate::Busy),
+        1 => Just(Fate::Hasty),
         1 => Just(Fate::Garbled),
         1 => Just(Fate::Killed),
     ]

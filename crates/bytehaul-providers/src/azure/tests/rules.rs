@@ -4,7 +4,9 @@ use super::world::{Fate, World};
 use crate::azure::{BlockCheck, Existing};
 use crate::{Acknowledged, Next, ProtocolErrorKind, Saved, Stage, UploadProtocol};
 
-use Fate::{Answered, Busy, Expired, Forgotten, Garbled, Gateway, Lost, Overwritten, Unsent};
+use Fate::{
+    Answered, Busy, Expired, Forgotten, Garbled, Gateway, Hasty, Lost, Overwritten, Unsent,
+};
 
 /// How it ends: `done`, or the kind of the error.
 fn drive(world: &mut World, left: Option<Saved>, fates: &[Fate]) -> (String, Saved) {
@@ -72,6 +74,12 @@ fn what_passes_is_tried_again() {
         "PUT blob, PUT blob",
         "done",
     );
+}
+
+#[test]
+fn a_success_before_the_body_is_none() {
+    check(&mut World::new(10, 4), &[Hasty], ALL, "done");
+    check(&mut World::new(3, 4), &[Hasty], "PUT blob", "done");
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(super) enum Fate {
     /// Done, and a gateway says that it is not.
     Gateway,
     Busy,
+    /// Of bytes of the source nothing is sent before a success, which is of nothing.
+    Hasty,
     /// Its bytes arrive as others.
     Garbled,
     /// Before it, the signature expires.
@@ -210,7 +212,10 @@ impl World {
             }
             _ => (),
         }
+        let range = exchange.payload.source_range();
+        let is_hasty = fate == Fate::Hasty && range.as_ref().is_some_and(|range| !range.is_empty());
         let (status, fields, body) = match fate {
+            Fate::Hasty if is_hasty => (201, vec![("etag", "\"0\"".to_owned())], String::new()),
             Fate::Unsent => {
                 session.lost(id, Lost::Unsent);
                 return Ok(());
@@ -234,7 +239,7 @@ impl World {
         }
         let (status, body) = (StatusCode::from_u16(status).unwrap(), Bytes::from(body));
         let mut answer = Answer::new(status, &headers, &body, &exchange.url);
-        if let Some(range) = exchange.payload.source_range() {
+        if let Some(range) = range.filter(|_| !is_hasty) {
             let bytes = &self.source[range.start as usize..range.end as usize];
             answer = answer.sent(bytes.len() as u64, Some(crc32c(bytes)));
         }

@@ -73,6 +73,10 @@ impl Session {
             return Ok(());
         };
         let (number, range) = (part.number, part.range.clone());
+        if answer.sent != range.end - range.start {
+            let what = format!("the server took part {number} before it had all of it");
+            return Err(Fault::Again(what));
+        }
         let theirs = answers::crc64(answer);
         if theirs.is_some() && theirs != self.sums.get(index) {
             // If it was read wrongly, it is read again.

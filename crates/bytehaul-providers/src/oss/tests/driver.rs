@@ -8,7 +8,7 @@ use bytehaul_integrity::{Hasher, crc32c};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::store::{Store, error};
+use super::store::{Store, error, hasty};
 use crate::oss::{Existing, Oss, OssConfig, OssCredentials};
 use crate::{
     Answer, Available, Completed, CredentialSource, DigestJob, Exchange, ExchangeId, Fault, Left,
@@ -26,6 +26,8 @@ pub(super) enum Fate {
     /// Done, and a gateway says that it is not.
     Gateway,
     Busy,
+    /// Of bytes of the source nothing is sent before a success, which is of nothing.
+    Hasty,
     /// Before it, the keys are replaced.
     Expired,
     /// Before it, the store forgets a part.
@@ -217,6 +219,8 @@ impl Driver {
     ) -> Result<(), ProtocolError> {
         let id = exchange.id;
         let mut damaged = self.source.clone();
+        let range = exchange.payload.source_range();
+        let is_hasty = fate == Fate::Hasty && range.as_ref().is_some_and(|range| !range.is_empty());
         let answer = {
             let mut store = self.store.lock().unwrap();
             match fate {
@@ -225,6 +229,7 @@ impl Driver {
                     return Ok(());
                 }
                 Fate::Busy => error(503, "ServiceUnavailable"),
+                Fate::Hasty if is_hasty => hasty(),
                 Fate::Damaged => {
                     let range = exchange.payload.source_range();
                     let start = range.map(|range| range.start as usize);
@@ -251,7 +256,7 @@ impl Driver {
         let body = Bytes::from(answer.body);
         let code = StatusCode::from_u16(status).unwrap();
         let mut told = Answer::new(code, &headers, &body, &exchange.url);
-        if let Some(range) = exchange.payload.source_range() {
+        if let Some(range) = range.filter(|_| !is_hasty) {
             let bytes = &self.source[range.start as usize..range.end as usize];
             told = told.sent(bytes.len() as u64, Some(crc32c(bytes)));
         }

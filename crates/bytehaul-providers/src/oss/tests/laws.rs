@@ -14,6 +14,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         2 => Just(Fate::Lost),
         1 => Just(Fate::Gateway),
         1 => Just(Fate::Busy),
+        1 => Just(Fate::Hasty),
         1 => Just(Fate::Expired),
         1 => Just(Fate::Killed),
         1 => Just(Fate::Damaged),
@@ -101,7 +102,7 @@ proptest! {
         prop_assert!(ended.is_ok(), "{ended:?}");
         let store = driver.store.lock().unwrap();
         prop_assert_eq!(store.object.as_ref(), Some(&driver.source));
-        let unheard = fates.iter().filter(|fate| !matches!(fate, Fate::Answered | Fate::Unsent | Fate::Busy));
+        let unheard = fates.iter().filter(|fate| !matches!(fate, Fate::Answered | Fate::Unsent | Fate::Busy | Fate::Hasty));
         prop_assert!(store.uploads.len() <= unheard.count());
     }
 }

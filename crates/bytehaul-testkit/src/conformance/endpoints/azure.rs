@@ -10,6 +10,7 @@ use crate::uploads::{Azurite, Fault, Gate, Sas};
 #[derive(Debug)]
 pub struct Azure {
     server: Azurite,
+    abilities: Abilities,
 }
 
 impl Azure {
@@ -20,17 +21,7 @@ impl Azure {
     #[must_use]
     pub fn start() -> Option<Self> {
         let server = Azurite::start()?;
-        Some(Self { server })
-    }
-}
-
-impl Endpoint for Azure {
-    fn name(&self) -> &'static str {
-        "presigned Azure SAS"
-    }
-
-    fn abilities(&self) -> Abilities {
-        Abilities {
+        let abilities = Abilities {
             parallel: 3,
             least_parallel: 1,
             resumable: true,
@@ -41,7 +32,25 @@ impl Endpoint for Azure {
             renews: true,
             part: 64 << 10,
             many: 200,
-        }
+        };
+        Some(Self { server, abilities })
+    }
+
+    /// For a client that cannot do all that the server can.
+    #[must_use]
+    pub fn able(mut self, change: impl FnOnce(&mut Abilities)) -> Self {
+        change(&mut self.abilities);
+        self
+    }
+}
+
+impl Endpoint for Azure {
+    fn name(&self) -> &'static str {
+        "presigned Azure SAS"
+    }
+
+    fn abilities(&self) -> Abilities {
+        self.abilities
     }
 
     fn gate(&self) -> &Gate {

@@ -274,6 +274,8 @@ pub(super) struct Change {
     pub(super) failure: Option<String>,
     /// Whoever comes next may take it up.
     pub(super) give_back: bool,
+    /// It is canceled as soon as what it has staged is discarded, by whoever comes next if not by this process.
+    pub(super) discarding: bool,
 }
 
 /// Writes what has become of a task that this owner has claimed; of one that it no longer has, nothing. One that has ended
@@ -296,6 +298,7 @@ pub(super) fn update(
             owner = CASE WHEN ?8 OR ?9 THEN NULL ELSE owner END,
             wish = CASE
                 WHEN ?8 THEN NULL
+                WHEN ?10 THEN 'cancel'
                 WHEN wish = 'pause' AND ?3 = 'paused' THEN NULL
                 WHEN wish = 'resume' AND ?3 IN ('pending', 'transmission') THEN NULL
                 ELSE wish END
@@ -310,7 +313,8 @@ pub(super) fn update(
         change.completion,
         change.failure,
         ended,
-        change.give_back
+        change.give_back,
+        change.discarding
     ])?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bytehaul_schedule::transfers::{Direction, TaskId, TaskState};
+use tokio::task::{JoinError, JoinSet};
 
 use super::TransferStore;
 use super::error::StoreError;
@@ -29,6 +30,8 @@ pub(super) struct Runner {
     rows: HashMap<TaskId, StoredId>,
     /// Wishes that were passed on to the manager and are not done yet.
     issued: HashMap<StoredId, Wish>,
+    /// Canceled uploads, until what they have staged is discarded.
+    discarding: JoinSet<StoredId>,
     /// How often a task was found to be in somebody else's hands.
     waited: HashMap<StoredId, u32>,
     /// What is to be written.
@@ -58,6 +61,7 @@ impl Runner {
             tasks: HashMap::new(),
             rows: HashMap::new(),
             issued: HashMap::new(),
+            discarding: JoinSet::new(),
             waited: HashMap::new(),
             changes: BTreeMap::new(),
             progress: HashMap::new(),
@@ -86,6 +90,10 @@ impl Runner {
                     Some(event) => self.take(&event, Closing::No).await?,
                     None => return Ok(()),
                 },
+                Some(discarded) = self.discarding.join_next() => {
+                    self.canceled(discarded);
+                    self.flush().await?;
+                }
                 _ = ticks.tick() => {
                     self.flush().await?;
                     let idle = self.turn(make).await? == Turn::Idle;
@@ -157,6 +165,18 @@ impl Runner {
                     ..change()
                 }
             }
+            // A process that dies before leaves it to the next one.
+            EventKind::Canceled if event.direction == Direction::Upload => {
+                let (transfers, id) = (self.transfers.clone(), event.id);
+                self.discarding.spawn(async move {
+                    transfers.inner.desk.is_discarded(id).await;
+                    row
+                });
+                Change {
+                    discarding: true,
+                    ..Change::default()
+                }
+            }
             EventKind::Canceled => {
                 self.ran.canceled += 1;
                 change()
@@ -175,6 +195,23 @@ impl Runner {
         Ok(())
     }
 
+    /// What a canceled upload had staged is gone, as far as that was possible.
+    fn canceled(&mut self, row: Result<StoredId, JoinError>) {
+        let Ok(row) = row else {
+            return;
+        };
+        self.ran.canceled += 1;
+        let state = Some(TaskState::Canceled);
+        self.put(
+            row,
+            Change {
+                state,
+                ..Change::default()
+            },
+        );
+        self.seen = None;
+    }
+
     /// The process that had it last may not be gone entirely.
     fn may_wait(&mut self, row: StoredId) -> bool {
         let waited = self.waited.entry(row).or_default();
@@ -185,6 +222,7 @@ impl Runner {
     fn put(&mut self, row: StoredId, change: Change) {
         let old = self.changes.entry(row).or_default();
         old.give_back |= change.give_back;
+        old.discarding |= change.discarding;
         old.state = change.state.or(old.state);
         for (old, new) in [
             (&mut old.progress, change.progress),
@@ -354,6 +392,10 @@ impl Runner {
         while let Some(event) = self.events.next().await {
             let taken = self.take(&event, Closing::Yes).await;
             written = written.and(taken);
+        }
+        // Closing has waited for them.
+        while let Some(discarded) = self.discarding.join_next().await {
+            self.canceled(discarded);
         }
         self.progress_at -= PROGRESS_EVERY;
         let flushed = self.flush().await;

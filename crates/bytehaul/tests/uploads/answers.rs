@@ -1,0 +1,70 @@
+//! Answers that are right and rare: interim ones before the last, one without a length, and one request at a time.
+
+use std::time::Duration;
+
+use bytehaul::protocol::{Form, Put};
+use bytehaul::{ErrorKind, UploadError, UploadOutcome, UploadSpec, Uploader};
+
+use crate::scripted::Scripted;
+
+async fn upload(spec: UploadSpec) -> Result<UploadOutcome, UploadError> {
+    let uploader = Uploader::builder().proxy_from_env(false).build().unwrap();
+    let spec = spec.retry_base_delay(Duration::from_millis(5));
+    uploader.upload(spec).wait().await
+}
+
+#[tokio::test]
+async fn interim_answers_are_none() {
+    let last =
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 14\r\n\r\n{\"fileId\":\"7\"}";
+    for interim in [
+        "HTTP/1.1 102 Processing\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n",
+    ] {
+        let server = Scripted::start(move |_, _| format!("{interim}{last}"));
+        let put = UploadSpec::bytes("b", "bytes", Put::new(server.url()));
+        let outcome = upload(put).await.unwrap();
+        assert_eq!(outcome.payload.as_deref(), Some(&b"{\"fileId\":\"7\"}"[..]));
+        assert_eq!(server.seen(), ["put /f"]);
+        let form = UploadSpec::bytes("b", "bytes", Form::new(server.url()));
+        let outcome = upload(form).await.unwrap();
+        assert_eq!(outcome.payload.as_deref(), Some(&b"7"[..]));
+        assert_eq!((server.seen().len(), outcome.retries), (2, 0));
+    }
+}
+
+/// After a part whose answer was lost, the length of the object is all that says where to go on.
+#[tokio::test]
+async fn an_answer_without_the_length_that_is_needed_has_its_number() {
+    let server = Scripted::start(|number, first| match (number, first) {
+        (0, "put /f") => "HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n".to_owned(),
+        // The connection is closed in place of an answer.
+        (_, "put /f") => String::new(),
+        (_, "head /f") => "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_owned(),
+        other => panic!("{other:?}"),
+    });
+    let put = Put::new(server.url()).resumable(true);
+    let spec = UploadSpec::bytes("b", vec![7; 3000], put).part_size(1000);
+    let error = upload(spec).await.unwrap_err();
+    assert_eq!(
+        (error.code(), error.kind()),
+        (110, ErrorKind::Server),
+        "{error:?}"
+    );
+    assert_eq!(server.seen(), ["put /f", "put /f", "head /f"]);
+}
+
+/// A protocol that cannot have two parts on their way has one, whatever is asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_form_protocol_sends_one_request_at_a_time() {
+    let blank = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let server = Scripted::start(move |_, _| blank.to_owned());
+    let spec = UploadSpec::bytes("b", vec![7; 8000], Form::new(server.url()))
+        .part_size(1000)
+        .max_connections(8);
+    let outcome = upload(spec).await.unwrap();
+    assert_eq!((outcome.bytes, outcome.connections), (8000, 1));
+    assert_eq!(server.seen().len(), 9);
+    assert_eq!(server.most_in_flight(), 1);
+}
