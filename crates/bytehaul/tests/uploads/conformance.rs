@@ -1,6 +1,8 @@
 //! The conformance suite of uploads, run for every protocol against a real server.
 
-use bytehaul_testkit::conformance::endpoints::{Azure, Concatenated, Draft, Form, Put, S3, Tus};
+use bytehaul_testkit::conformance::endpoints::{
+    Azure, Concatenated, Draft, Form, Oss, Put, S3, Signer, Tus,
+};
 use bytehaul_testkit::conformance::{Bed, Endpoint, cases};
 use bytehaul_testkit::uploads::TusSetup;
 
@@ -99,8 +101,15 @@ conforms!(
 );
 conforms!(tus_draft, Draft, Draft::start());
 // Its parts are of 5 MiB: each case takes its time.
-conforms!(presigned_s3, S3, S3::start());
-conforms_in_groups!(presigned_azure, Azure, Azure::start());
+conforms!(presigned_s3, PresignedS3, S3::start(Signer::BackEnd));
+conforms_in_groups!(s3, S3, S3::start(Signer::Client));
+conforms_in_groups!(
+    presigned_azure,
+    PresignedAzure,
+    Azure::start(Signer::BackEnd)
+);
+conforms_in_groups!(azure, Azure, Azure::start(Signer::Client));
+conforms_in_groups!(oss, Oss, Oss::start());
 conforms!(own, Own, own());
 
 /// The reference server of tus, for a protocol whose own client knows neither streams nor renewal.
