@@ -74,6 +74,29 @@ impl S3Server {
             }
             Ok(command)
         });
+        Some(Self::before(daemon, filer.get()))
+    }
+
+    /// rclone's server of S3 in its place, for another opinion, with parts of any size: it starts at once. Its ETags say nothing
+    /// of the bytes, it knows neither conditions nor tus, and it keeps uploads in memory.
+    ///
+    /// # Panics
+    /// As [`S3Server::start`].
+    #[must_use]
+    pub fn rclone() -> Option<Self> {
+        installed::client("rclone")?;
+        let daemon = Daemon::start("rclone-s3", |scratch, port| {
+            fs::create_dir(scratch.join("data"))?;
+            let mut command = installed::client("rclone").ok_or(io::ErrorKind::NotFound)?;
+            command.args(["serve", "s3", "--config=", "data", "--auth-key"]);
+            command.arg(format!("{},{}", Self::ACCESS_KEY, Self::SECRET_KEY));
+            command.args(["--addr", &format!("127.0.0.1:{port}")]);
+            Ok(command)
+        });
+        Some(Self::before(daemon, 1))
+    }
+
+    fn before(daemon: Daemon, filer: u16) -> Self {
         // It takes seconds to put in order what is thrown away anyway.
         let daemon = daemon.killed_when_dropped();
         let gate = Gate::before(daemon.port());
@@ -81,12 +104,12 @@ impl S3Server {
         let presigned = gate.url("");
         let account = [Self::ACCESS_KEY, Self::SECRET_KEY, Self::BUCKET];
         let arguments = [&[direct.as_str(), &presigned], &account[..]].concat();
-        Some(Self {
+        Self {
             sdk: Sdk::start("s3.py", &arguments, daemon.directory()),
             gate,
-            tus: Gate::before(filer.get()),
+            tus: Gate::before(filer),
             daemon,
-        })
+        }
     }
 
     /// The endpoint, through the gate; its host is the one that presigned URLs are signed for.

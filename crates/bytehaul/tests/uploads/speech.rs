@@ -111,13 +111,16 @@ fn azure_plan(address: &str) -> UploadPlan {
     let said = Said::new(address);
     let (total, chunk) = (said.number("total"), said.number("chunk"));
     let (blob, session) = (said.text("blob"), said.text("session"));
-    UploadPlan::azure_sas(&blob, total, chunk, &session, Existing::Replace).expect("a URL with a SAS")
+    UploadPlan::azure_sas(&blob, total, chunk, &session, Existing::Replace)
+        .expect("a URL with a SAS")
 }
 
 fn s3(said: &Said, renewals: Option<Arc<AtomicU32>>) -> S3 {
     let keys = S3Credentials::new(said.text("key"), said.text("secret"));
     let config = S3Config::new(source(keys, renewals));
-    let config = config.endpoint(said.text("endpoint").parse().expect("a URL"));
+    let config = config
+        .endpoint(said.text("endpoint").parse().expect("a URL"))
+        .least_part(said.number("least_part"));
     S3::new(&said.text("object"), config).expect("an object")
 }
 

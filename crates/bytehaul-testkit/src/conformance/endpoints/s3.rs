@@ -13,17 +13,41 @@ use crate::uploads::{Fault, Gate, S3Server};
 pub struct S3 {
     server: S3Server,
     signer: Signer,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    SeaweedFs,
+    Rclone,
 }
 
 impl S3 {
-    /// Starts one.
+    /// Starts a SeaweedFS.
     ///
     /// # Panics
     /// As [`S3Server::start`].
     #[must_use]
     pub fn start(signer: Signer) -> Option<Self> {
-        let server = S3Server::start()?;
-        Some(Self { server, signer })
+        Some(Self {
+            server: S3Server::start()?,
+            signer,
+            kind: Kind::SeaweedFs,
+        })
+    }
+
+    /// Starts rclone's server, towards a client that signs. It takes small parts; but it refuses one that it has, and does not
+    /// tell what became of a commit.
+    ///
+    /// # Panics
+    /// As [`S3Server::rclone`].
+    #[must_use]
+    pub fn rclone() -> Option<Self> {
+        Some(Self {
+            server: S3Server::rclone()?,
+            signer: Signer::Client,
+            kind: Kind::Rclone,
+        })
     }
 
     /// What a back end signs: a plan for an upload that it has begun.
@@ -53,23 +77,28 @@ impl S3 {
 impl Endpoint for S3 {
     fn name(&self) -> &'static str {
         match self.signer {
-            Signer::Client => "S3",
             Signer::BackEnd => "presigned S3",
+            Signer::Client if self.kind == Kind::Rclone => "S3 by rclone",
+            Signer::Client => "S3",
         }
     }
 
     fn abilities(&self) -> Abilities {
+        let (part, many) = match self.kind {
+            // It takes no smaller ones.
+            Kind::SeaweedFs => (5 << 20, 8),
+            Kind::Rclone => (64 << 10, 100),
+        };
         Abilities {
             parallel: 3,
             least_parallel: 1,
             resumable: true,
             streams: self.signer == Signer::Client,
-            recommits: true,
+            recommits: self.kind == Kind::SeaweedFs,
             aborts: true,
             renews: true,
-            // The server takes no smaller ones.
-            part: 5 << 20,
-            many: 8,
+            part,
+            many,
         }
     }
 
@@ -78,7 +107,7 @@ impl Endpoint for S3 {
     }
 
     /// The address is JSON: `upload_id`, `total`, `chunk`, `parts` (URLs), `complete`, `abort`, `head` of a plan; with keys
-    /// `endpoint`, `object`, `key`, `secret`.
+    /// `endpoint`, `object`, `least_part`, `key`, `secret`.
     fn place(&self, name: &str, content: &[u8], part: u64) -> Place {
         let len = content.len() as u64;
         let address = match self.signer {
@@ -86,6 +115,7 @@ impl Endpoint for S3 {
             Signer::Client => json!({
                 "endpoint": self.server.url(),
                 "object": format!("s3://{}/{name}", S3Server::BUCKET),
+                "least_part": self.abilities().part,
                 "key": S3Server::ACCESS_KEY,
                 "secret": S3Server::SECRET_KEY,
             }),
