@@ -38,6 +38,8 @@ pub struct S3Part {
 impl S3Server {
     /// The bucket.
     pub const BUCKET: &str = "tests";
+    /// The domain that buckets may stand before, in place of the path; a client has to be told where it is.
+    pub const DOMAIN: &str = "s3.test";
     /// The access key that it knows.
     pub const ACCESS_KEY: &str = "AKIDTEST";
     /// Its secret.
@@ -62,6 +64,7 @@ impl S3Server {
             let mut command = installed::client("weed").ok_or(io::ErrorKind::NotFound)?;
             command.args(["mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
             command.args(["-s3.config=s3.json", "-webdav=false", "-admin.ui=false"]);
+            command.arg(format!("-s3.domainName={}", Self::DOMAIN));
             command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
             command.args(["-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock"]);
             command.arg(format!("-s3.port={port}"));
