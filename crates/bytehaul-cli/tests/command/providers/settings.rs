@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bytehaul_testkit::uploads::{Azurite, OssServer, OssSetup, S3Server, Sas};
+use bytehaul_testkit::uploads::{Azurite, Fault, OssServer, OssSetup, S3Server, Sas};
 
 use super::{Counter, Shop};
 use crate::command::put::content;
@@ -113,6 +113,59 @@ fn session_tokens_of_aws() {
     let words = ["presign", &url];
     let signed = counter.command_with(&variables, &words).run().unwrap();
     assert!(signed.out().contains("X-Amz-Security-Token=to%2Fken%2B%3D"));
+}
+
+/// As Amazon says it: of a request signed for another region, and of one that went to another region's host.
+#[test]
+fn a_bucket_of_s3_in_another_region() {
+    let Some(server) = S3Server::start() else {
+        return;
+    };
+    let signed =
+        "<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-west-3</Region></Error>";
+    let moved = "<Error><Code>PermanentRedirect</Code></Error>";
+    let header = "x-amz-bucket-region";
+    let elsewhere = [
+        Fault::replace(400, signed),
+        Fault::replace(301, moved).header(header, "eu-west-3"),
+    ];
+    let counter = Counter::new(Shop::S3(server));
+    let (shop, gate) = (&counter.shop, counter.shop.gate());
+    counter.write("f.bin", &content(2000));
+    let url = shop.url("f");
+    let words = [
+        (
+            vec!["put", "-q", "--no-resume", "f.bin", &url],
+            "is in eu-west-3",
+        ),
+        (
+            vec!["get", "-q", "--overwrite", "-o", "g.bin", &url],
+            "the region",
+        ),
+    ];
+    for (fault, (words, told)) in elsewhere
+        .iter()
+        .flat_map(|one| words.iter().map(move |words| (one, words)))
+    {
+        gate.forget();
+        gate.set([fault.clone()]);
+        counter.works(words);
+        let requests = gate.requests();
+        let regions = requests
+            .iter()
+            .filter_map(|one| one.header("authorization"));
+        let regions = regions.map(|scope| scope.split('/').nth(2).unwrap());
+        let regions: Vec<_> = regions.collect();
+        assert_eq!(regions[0], "us-east-1", "{words:?}");
+        assert!(
+            regions[1..].iter().all(|region| *region == "eu-west-3"),
+            "{regions:?}"
+        );
+        // Who is sent from one to another again does not follow for ever.
+        gate.set([fault.clone().always()]);
+        check_failure(&counter.command(words).run().unwrap(), 4, &[told]);
+    }
+    assert!(counter.read("g.bin") == content(2000));
 }
 
 #[test]
