@@ -3,6 +3,7 @@
 mod client;
 mod codes;
 mod conformance;
+mod many;
 mod own;
 mod sources;
 mod speech;

@@ -143,6 +143,53 @@ fn plans_are_carried_out(shop: Option<Shop>) {
     }
 }
 
+/// All of a plan as large as S3 allows is signed; its first and last parts are put by it, and the upload is discarded by it.
+#[test]
+fn a_plan_of_ten_thousand_parts() {
+    let Some(counter) = Shop::s3().map(Counter::new) else {
+        return;
+    };
+    let Shop::S3(server) = &counter.shop else {
+        unreachable!("it is that of S3")
+    };
+    let url = counter.shop.url("huge");
+    let size = 10_000 * 5 * MIB;
+    let plan = |size: u64| -> Value {
+        let size = size.to_string();
+        let words = ["--plan", "--part-size", "5M", "--size", &size, &url];
+        serde_json::from_str(&signed(&counter, &words)).unwrap()
+    };
+    let told = plan(size);
+    let parts = told["parts"].as_array().unwrap();
+    assert_eq!(parts.len(), 10_000);
+    let upload = told["upload_id"].as_str().unwrap();
+    let mut next = 0;
+    for (part, number) in parts.iter().zip(1..) {
+        assert_eq!(part["part_number"], number);
+        assert_eq!(part["offset"].as_u64(), Some(next));
+        next += part["size"].as_u64().unwrap();
+        let url = part["url"].as_str().unwrap();
+        assert!(url.contains(&format!("partNumber={number}&")), "{url}");
+    }
+    assert_eq!(next, size);
+    counter.write("part.bin", &content(5 * MIB));
+    let file = counter.path("part.bin").to_str().unwrap().to_owned();
+    for part in [&parts[0], &parts[9_999]] {
+        let put = curl(&["-f", "-T", &file, part["url"].as_str().unwrap()]);
+        assert_eq!(put.code(), Some(0), "{}", put.err());
+    }
+    let there = server.parts("huge", upload).unwrap();
+    let there: Vec<_> = there.iter().map(|part| (part.number, part.size)).collect();
+    assert_eq!(there, [(1, 5 * MIB), (10_000, 5 * MIB)]);
+    let abort = told["abort_request"]["url"].as_str().unwrap();
+    assert_eq!(curl(&["-f", "-X", "DELETE", abort]).code(), Some(0));
+    assert!(server.uploads().is_empty());
+    // One byte more, and the parts are larger.
+    let larger = plan(size + 1);
+    assert!(larger["parts"].as_array().unwrap().len() <= 10_000);
+    assert!(larger["chunk_size"].as_u64() > Some(5 * MIB));
+}
+
 super::of_each! {
     s3_urls: urls_do_what_they_say(s3);
     azure_urls: urls_do_what_they_say(azure);
