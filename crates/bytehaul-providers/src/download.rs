@@ -13,7 +13,7 @@ use bytehaul_integrity::{Algorithm, Digest};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
-use crate::{BoxError, BoxFuture, ProtocolError};
+use crate::{Answer, BoxError, BoxFuture, ProtocolError};
 
 /// A way to ask for ranges of one object. What comes back is a plain HTTP answer to a `GET` with a `Range` field.
 pub trait DownloadProtocol: fmt::Debug + Send + Sync {
@@ -49,6 +49,14 @@ pub trait DownloadProtocol: fmt::Debug + Send + Sync {
 
     /// Until when requests made now are taken. The driver renews half a minute ahead, and on 401, 403 and 410.
     fn expires_at(&self) -> Option<SystemTime> {
+        None
+    }
+
+    /// Where to ask instead, after an answer that is not the object (the body up to 64 KiB), such as that it is in another
+    /// region: the protocol to use from then on, for the same object. It is not to send from one to the other for ever. `None`:
+    /// nowhere else.
+    fn elsewhere(&self, answer: &Answer<'_>) -> Option<Arc<dyn DownloadProtocol>> {
+        let _ = answer;
         None
     }
 

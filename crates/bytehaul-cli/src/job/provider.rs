@@ -119,9 +119,14 @@ impl Store {
             Provider::Azure => AzureConfig::from_env(variable)
                 .map(Self::Azure)
                 .map_err(refused),
-            Provider::Oss => OssConfig::from_env(variable)
-                .map(Self::Oss)
-                .map_err(refused),
+            Provider::Oss => {
+                let [file, profile] = OssConfig::file_and_profile(variable);
+                let file = file.as_deref().map(Path::new).map(text).transpose()?;
+                let file = file.flatten().unwrap_or_default();
+                OssConfig::from_env_and_file(variable, &file, profile.as_deref())
+                    .map(Self::Oss)
+                    .map_err(refused)
+            }
         }
     }
 

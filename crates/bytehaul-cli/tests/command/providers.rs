@@ -1,6 +1,20 @@
 //! Objects of S3, Azure and OSS by the command, against servers that verify signatures and beside the official SDKs.
 
+macro_rules! of_each {
+    ($($name:ident: $check:ident($shop:ident);)*) => {
+        $(#[test] fn $name() { $check(Shop::$shop()); })*
+    };
+}
+
+use of_each;
+
+mod queued;
+mod settings;
+mod signed;
+mod staged;
+
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytehaul_testkit::process::{Finished, Process, Signal};
@@ -46,7 +60,7 @@ impl Shop {
         }
     }
 
-    fn secret(&self) -> &'static str {
+    pub(super) fn secret(&self) -> &'static str {
         match self {
             Self::S3(_) => S3Server::SECRET_KEY,
             Self::Azure(_) => Azurite::KEY,
@@ -55,7 +69,7 @@ impl Shop {
     }
 
     /// What the environment says, with this secret.
-    fn variables(&self, secret: &str) -> Vec<(&'static str, String)> {
+    pub(super) fn variables(&self, secret: &str) -> Vec<(&'static str, String)> {
         let owned = |pairs: &[(&'static str, &str)]| {
             let pairs = pairs.iter();
             pairs
@@ -83,6 +97,12 @@ impl Shop {
                 ("OSS_ENDPOINT", &server.url()),
             ]),
         }
+    }
+
+    /// Bytes that were sent in requests since there were so many; what a stopped program had sent may still trickle in before.
+    pub(super) fn sent_since(&self, requests: usize) -> u64 {
+        let all = self.gate().requests();
+        all[requests..].iter().map(|one| one.received).sum()
     }
 
     /// What the SDK reads.
@@ -116,16 +136,21 @@ impl Counter {
         Self { shop, dir }
     }
 
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     pub(super) fn write(&self, name: &str, bytes: &[u8]) {
-        fs::write(self.dir.path().join(name), bytes).unwrap();
+        fs::write(self.path(name), bytes).unwrap();
     }
 
     #[track_caller]
     pub(super) fn read(&self, name: &str) -> Vec<u8> {
-        fs::read(self.dir.path().join(name)).unwrap()
+        fs::read(self.path(name)).unwrap()
     }
 
-    fn command_with(
+    /// With nothing in the environment but these.
+    pub(super) fn command_with(
         &self,
         variables: &[(&'static str, String)],
         words: &[&str],
@@ -292,7 +317,7 @@ fn keeps_secrets(shop: Option<Shop>) {
         &counter.works(&["uploads", "list", "--json"]),
         shop.secret(),
     );
-    for entry in fs::read_dir(counter.dir.path().join("state/uploads")).unwrap() {
+    for entry in fs::read_dir(counter.path("state/uploads")).unwrap() {
         let kept = fs::read(entry.unwrap().path()).unwrap();
         let kept = String::from_utf8_lossy(&kept).into_owned();
         assert!(!kept.contains(shop.secret()), "{kept}");
@@ -340,12 +365,6 @@ fn goes_on_after_kills(shop: Option<Shop>) {
     assert!(last["resumed_from"].as_u64() > Some(MIB), "{last}");
     assert!(last["fetched"].as_u64() < Some(len), "{last}");
     assert!(counter.read("g.bin") == bytes);
-}
-
-macro_rules! of_each {
-    ($($name:ident: $check:ident($shop:ident);)*) => {
-        $(#[test] fn $name() { $check(Shop::$shop()); })*
-    };
 }
 
 of_each! {

@@ -1,5 +1,7 @@
 //! How to speak to OSS: where it is, who asks, and what is made there.
 
+use std::path::Path;
+
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -144,6 +146,21 @@ impl OssConfig {
                 false => given.or_else(|| of_file(file, profile, name.in_file)),
             }
         })
+    }
+
+    /// Where that file is, and which profile of it counts: `OSSUTIL_CONFIG_FILE`, or else `.ossutilconfig` at home, and
+    /// `OSSUTIL_PROFILE`. `None` where nothing says so.
+    pub fn file_and_profile(lookup: impl Fn(&str) -> Option<String>) -> [Option<String>; 2] {
+        let of = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let at_home = || {
+            let home = of("HOME").or_else(|| of("USERPROFILE"))?;
+            let file = Path::new(&home).join(".ossutilconfig");
+            file.to_str().map(str::to_owned)
+        };
+        [
+            of("OSSUTIL_CONFIG_FILE").or_else(at_home),
+            of("OSSUTIL_PROFILE"),
+        ]
     }
 
     fn found(lookup: impl Fn(Name) -> Option<String>) -> Result<Self, ProtocolError> {

@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::answers::{Verdict, verdict};
 use super::location::Location;
 use super::sign;
 use crate::oss::{NAME, OssConfig, OssCredentials};
 use crate::{
-    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Told,
-    Wanted,
+    Answer, DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing,
+    Told, Wanted,
 };
 
 /// Downloads of one object of OSS.
@@ -28,6 +29,8 @@ pub struct OssDownload {
     version: Option<String>,
     etag: Option<HeaderValue>,
     len: Option<u64>,
+    /// Whether it has been sent to another endpoint.
+    has_moved: bool,
 }
 
 impl OssDownload {
@@ -45,6 +48,7 @@ impl OssDownload {
             version: None,
             etag: None,
             len: None,
+            has_moved: false,
         })
     }
 
@@ -144,6 +148,20 @@ impl DownloadProtocol for OssDownload {
                 .expires_at
                 .filter(|_| self.config.credentials.can_renew()),
         }
+    }
+
+    /// The bucket's endpoint, followed once.
+    fn elsewhere(&self, answer: &Answer<'_>) -> Option<Arc<dyn DownloadProtocol>> {
+        let Verdict::Elsewhere(endpoint, _) = verdict(answer, UNIX_EPOCH) else {
+            return None;
+        };
+        let location = self.location.at_endpoint(&endpoint);
+        let location = location.filter(|_| !self.has_moved)?;
+        Some(Arc::new(Self {
+            location,
+            has_moved: true,
+            ..self.clone()
+        }))
     }
 
     fn refresh(&self) -> Option<Refreshing<'_>> {

@@ -41,6 +41,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the object may have been made without a word that reached us.
     maybe_made: bool,
+    /// Whether all that would have made it at once was refused, so that nobody has to look for it.
+    is_refused: bool,
     /// How many times the bucket turned out to be elsewhere.
     moves: u32,
     /// How many times the server has lost what it had taken.
@@ -405,7 +407,7 @@ impl UploadSession for Session {
             }
             State::List(_, Reason::Resume) if self.maybe_made => Stage::Committing,
             // The one request of a small object is its commit.
-            State::Sending if self.is_whole => Stage::Committing,
+            State::Sending if self.is_whole && !self.is_refused => Stage::Committing,
             State::Sending if self.upload.is_none() => Stage::Beginning,
             State::Sending | State::List(_, Reason::Resume) | State::Abort => Stage::Sending,
         }

@@ -6,13 +6,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::answers::{Verdict, verdict};
 use super::location::{Kind, Location};
 use super::proof::{self, Step};
 use super::sign::{self, PayloadHash};
 use crate::s3::{NAME, S3Config, S3Credentials};
 use crate::{
-    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing, Told,
-    Wanted,
+    Answer, DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Refreshing,
+    Told, Wanted,
 };
 
 /// Downloads of one object of S3.
@@ -28,6 +29,8 @@ pub struct S3Download {
     version: Option<String>,
     etag: Option<HeaderValue>,
     len: Option<u64>,
+    /// Whether it has been sent to another region.
+    has_moved: bool,
 }
 
 impl S3Download {
@@ -45,6 +48,7 @@ impl S3Download {
             version: None,
             etag: None,
             len: None,
+            has_moved: false,
         })
     }
 
@@ -152,6 +156,22 @@ impl DownloadProtocol for S3Download {
         }
     }
 
+    /// The bucket's region, followed once.
+    fn elsewhere(&self, answer: &Answer<'_>) -> Option<Arc<dyn DownloadProtocol>> {
+        let Verdict::Elsewhere(region, _) = verdict(answer, UNIX_EPOCH) else {
+            return None;
+        };
+        let location = self
+            .location
+            .in_region(&region)
+            .filter(|_| !self.has_moved)?;
+        Some(Arc::new(Self {
+            location,
+            has_moved: true,
+            ..self.clone()
+        }))
+    }
+
     fn refresh(&self) -> Option<Refreshing<'_>> {
         if !self.config.credentials.can_renew() {
             return None;
@@ -221,6 +241,40 @@ mod tests {
         assert!(!range(
             &pinned.request(&Wanted::From(3), now()).unwrap().headers
         ));
+    }
+
+    #[test]
+    fn a_bucket_in_another_region_is_followed_once() {
+        let download = S3Download::new(
+            "s3://b/k",
+            S3Config::new(S3Credentials::new("AK", "s3cret")),
+        );
+        let download = download.unwrap();
+        let told = |download: &dyn DownloadProtocol, status: u16, code: &str, region: &str| {
+            let body = format!("<Error><Code>{code}</Code><Region>{region}</Region></Error>");
+            let (body, headers) = (bytes::Bytes::from(body), HeaderMap::new());
+            let status = http::StatusCode::from_u16(status).unwrap();
+            let url = "http://h/".parse().unwrap();
+            download.elsewhere(&Answer::new(status, &headers, &body, &url))
+        };
+        assert!(told(&download, 403, "AccessDenied", "eu-west-3").is_none());
+        assert!(told(&download, 404, "NoSuchKey", "eu-west-3").is_none());
+        // No region can be a host of somebody else.
+        assert!(told(&download, 301, "PermanentRedirect", "evil.test/").is_none());
+        for (status, code) in [
+            (301, "PermanentRedirect"),
+            (400, "AuthorizationHeaderMalformed"),
+        ] {
+            let there = told(&download, status, code, "eu-west-3").unwrap();
+            let request = there.request(&Wanted::Whole, now()).unwrap();
+            assert_eq!(
+                request.url.as_str(),
+                "https://b.s3.eu-west-3.amazonaws.com/k"
+            );
+            let scope = request.headers["authorization"].to_str().unwrap();
+            assert!(scope.contains("/eu-west-3/s3/"), "{scope}");
+            assert!(told(&*there, status, code, "us-east-1").is_none());
+        }
     }
 
     #[test]

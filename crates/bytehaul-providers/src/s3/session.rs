@@ -43,6 +43,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the object may have been made without a word that reached us.
     maybe_made: bool,
+    /// Whether all that would have made it at once was refused, so that nobody has to look for it.
+    is_refused: bool,
     /// Whether an earlier run may have made it, which nothing here has told yet.
     is_in_doubt: bool,
     has_moved: bool,
@@ -459,6 +461,7 @@ impl UploadSession for Session {
     fn stage(&self) -> Stage {
         match &self.state {
             State::Begin => Stage::Beginning,
+            State::Put if self.is_refused => Stage::Beginning,
             State::Sending if self.geometry.len.is_some() && self.parts.all_done() => {
                 Stage::Committing
             }

@@ -3,6 +3,7 @@
 mod azure;
 mod draft;
 mod form;
+mod oss;
 mod put;
 mod s3;
 mod tus;
@@ -10,11 +11,21 @@ mod tus;
 pub use self::azure::Azure;
 pub use self::draft::Draft;
 pub use self::form::Form;
+pub use self::oss::Oss;
 pub use self::put::Put;
 pub use self::s3::S3;
 pub use self::tus::{Concatenated, Tus};
 
 use crate::uploads::{Fault, Gate};
+
+/// Who signs the requests of an upload to a provider.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signer {
+    /// The client, with the provider's credentials.
+    Client,
+    /// A back end, beforehand: the client is given URLs.
+    BackEnd,
+}
 
 /// The last segments of the targets to which requests of these methods went since then.
 fn resources(gate: &Gate, since: usize, methods: &[&str]) -> Vec<String> {

@@ -38,6 +38,8 @@ pub struct S3Part {
 impl S3Server {
     /// The bucket.
     pub const BUCKET: &str = "tests";
+    /// The domain that buckets may stand before, in place of the path; a client has to be told where it is.
+    pub const DOMAIN: &str = "s3.test";
     /// The access key that it knows.
     pub const ACCESS_KEY: &str = "AKIDTEST";
     /// Its secret.
@@ -62,6 +64,7 @@ impl S3Server {
             let mut command = installed::client("weed").ok_or(io::ErrorKind::NotFound)?;
             command.args(["mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]);
             command.args(["-s3.config=s3.json", "-webdav=false", "-admin.ui=false"]);
+            command.arg(format!("-s3.domainName={}", Self::DOMAIN));
             command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
             command.args(["-s3.localSocket=s3.sock", "-filer.localSocket=filer.sock"]);
             command.arg(format!("-s3.port={port}"));
@@ -74,6 +77,29 @@ impl S3Server {
             }
             Ok(command)
         });
+        Some(Self::before(daemon, filer.get()))
+    }
+
+    /// rclone's server of S3 in its place, for another opinion, with parts of any size: it starts at once. Its ETags say nothing
+    /// of the bytes, it knows neither conditions nor tus, and it keeps uploads in memory.
+    ///
+    /// # Panics
+    /// As [`S3Server::start`].
+    #[must_use]
+    pub fn rclone() -> Option<Self> {
+        installed::client("rclone")?;
+        let daemon = Daemon::start("rclone-s3", |scratch, port| {
+            fs::create_dir(scratch.join("data"))?;
+            let mut command = installed::client("rclone").ok_or(io::ErrorKind::NotFound)?;
+            command.args(["serve", "s3", "--config=", "data", "--auth-key"]);
+            command.arg(format!("{},{}", Self::ACCESS_KEY, Self::SECRET_KEY));
+            command.args(["--addr", &format!("127.0.0.1:{port}")]);
+            Ok(command)
+        });
+        Some(Self::before(daemon, 1))
+    }
+
+    fn before(daemon: Daemon, filer: u16) -> Self {
         // It takes seconds to put in order what is thrown away anyway.
         let daemon = daemon.killed_when_dropped();
         let gate = Gate::before(daemon.port());
@@ -81,12 +107,12 @@ impl S3Server {
         let presigned = gate.url("");
         let account = [Self::ACCESS_KEY, Self::SECRET_KEY, Self::BUCKET];
         let arguments = [&[direct.as_str(), &presigned], &account[..]].concat();
-        Some(Self {
+        Self {
             sdk: Sdk::start("s3.py", &arguments, daemon.directory()),
             gate,
-            tus: Gate::before(filer.get()),
+            tus: Gate::before(filer),
             daemon,
-        })
+        }
     }
 
     /// The endpoint, through the gate; its host is the one that presigned URLs are signed for.

@@ -5,7 +5,7 @@ mod flight;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytehaul_providers::DownloadProtocol;
+use bytehaul_providers::{Answer as ProtocolAnswer, DownloadProtocol};
 use bytehaul_transport::{SafeUrl, Url};
 use http::StatusCode;
 
@@ -124,6 +124,21 @@ impl Renewal {
             Some(Err(error)) => Err(error),
             Some(Ok(())) | None => Ok(Then::AskAgain),
         }
+    }
+
+    /// The answer is not the file: whether the protocol knows where else to ask, as from then on all connections do.
+    pub(crate) fn elsewhere(&self, by: &Current, answer: &ProtocolAnswer<'_>) -> Then {
+        let protocol = by.protocol.as_ref();
+        let Some(there) = protocol.and_then(|protocol| protocol.elsewhere(answer)) else {
+            return Then::TakeIt;
+        };
+        let mut state = self.state();
+        if state.current.generation == by.generation {
+            bytehaul_log::debug!(url = %state.current.given.safe_url(), status = %answer.status, "it is elsewhere");
+            state.current.generation += 1;
+            state.current.protocol = Some(there);
+        }
+        Then::AskAgain
     }
 
     /// Where redirects from the URL of a request lead; `None`: no longer known.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytehaul_providers::{
-    DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind, RangeRequest, Told, Wanted,
+    Answer as ProtocolAnswer, DownloadProtocol, Proof, ProtocolError, ProtocolErrorKind,
+    RangeRequest, Told, Wanted,
 };
 use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use url::Url;
 
@@ -119,11 +120,14 @@ impl Source {
                 }
                 None => self.send(&current, range.clone()).await,
             };
-            let response = sent.map_err(|error| Trouble::transport(&self.safe_url, error))?;
+            let mut response = sent.map_err(|error| Trouble::transport(&self.safe_url, error))?;
             let status = response.status();
             if status.is_success() {
                 self.renewal.accepted(&current);
                 return Ok(self.understand(response));
+            }
+            if self.elsewhere(&current, &mut response).await == Then::AskAgain {
+                continue;
             }
             let refused = self.renewal.refused(&current, status);
             match refused.await.map_err(Trouble::Fatal)? {
@@ -131,6 +135,20 @@ impl Source {
                 Then::TakeIt => return Ok(self.understand(response)),
             }
         }
+    }
+
+    /// Whether the answer sends a protocol elsewhere. What it says is read for that.
+    async fn elsewhere(&self, current: &Current, response: &mut Response) -> Then {
+        let may_tell = matches!(response.status().as_u16(), 301 | 307 | 400 | 403);
+        if current.protocol.is_none() || !may_tell {
+            return Then::TakeIt;
+        }
+        let body = response.body_mut().bytes(MOST_TOLD).await;
+        // The fields may say it alone.
+        let body = body.map(BytesMut::freeze).unwrap_or_default();
+        let (headers, url) = (response.headers(), response.url());
+        let answer = ProtocolAnswer::new(response.status(), headers, &body, url);
+        self.renewal.elsewhere(current, &answer)
     }
 
     async fn send(
@@ -333,3 +351,6 @@ fn length(framing: Framing) -> Option<u64> {
 fn is_expired(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401 | 403 | 404 | 410)
 }
+
+/// Bytes that an answer may take to say where else something is.
+const MOST_TOLD: usize = 64 << 10;

@@ -6,6 +6,7 @@ mod codes;
 mod conformance;
 mod custom;
 mod left;
+mod many;
 mod own;
 mod presigned;
 mod scripted;

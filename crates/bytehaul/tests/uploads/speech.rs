@@ -1,12 +1,16 @@
 //! The protocols of the conformance suite: each by its name, and made from the address that an endpoint gave.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use bytehaul::Algorithm;
 use bytehaul::protocol::presigned::azure::Existing;
 use bytehaul::protocol::presigned::{PlanRequest, UploadPlan};
-use bytehaul::protocol::{Custom, Form, Presigned, Put, Tus, TusDraft, UploadProtocol};
+use bytehaul::protocol::{
+    Azure, AzureConfig, AzureCredentials, CredentialSource, Credentials, Custom, Form, Oss,
+    OssConfig, OssCredentials, Presigned, Put, S3, S3Config, S3Credentials, Tus, TusDraft,
+    UploadProtocol,
+};
 use serde_json::Value;
 
 use crate::own::{OwnBlocks, OwnTus};
@@ -20,8 +24,11 @@ pub(crate) enum Speech {
     Concatenated,
     Checked,
     Draft,
+    PresignedS3,
+    PresignedAzure,
     S3,
     Azure,
+    Oss,
     Own,
     OwnBlocks,
 }
@@ -39,8 +46,11 @@ impl Speech {
             Self::Concatenated,
             Self::Checked,
             Self::Draft,
+            Self::PresignedS3,
+            Self::PresignedAzure,
             Self::S3,
             Self::Azure,
+            Self::Oss,
             Self::Own,
             Self::OwnBlocks,
         ];
@@ -48,7 +58,7 @@ impl Speech {
         all.find(|one| one.name() == name).expect("a known name")
     }
 
-    /// The protocol towards this address; whoever renews the URLs of a plan counts here.
+    /// The protocol towards this address; whoever renews the URLs of a plan, or keys, counts here.
     pub(crate) fn protocol(
         self,
         address: &str,
@@ -62,8 +72,11 @@ impl Speech {
             Self::Concatenated => Arc::new(Tus::new(url()).concatenation(true)),
             Self::Checked => Arc::new(Tus::new(url()).checksum(Algorithm::Sha256)),
             Self::Draft => Arc::new(TusDraft::new(url())),
-            Self::S3 => presigned(s3(address), renewals),
-            Self::Azure => presigned(azure(address), renewals),
+            Self::PresignedS3 => presigned(s3_plan(address), renewals),
+            Self::PresignedAzure => presigned(azure_plan(address), renewals),
+            Self::S3 => Arc::new(s3(&Said::new(address), renewals)),
+            Self::Azure => Arc::new(azure(&Said::new(address), renewals)),
+            Self::Oss => Arc::new(oss(&Said::new(address), renewals)),
             Self::Own => Arc::new(Custom::new(OwnTus::new(address))),
             Self::OwnBlocks => Arc::new(Custom::new(OwnBlocks::new(address))),
         }
@@ -82,34 +95,81 @@ fn presigned(plan: UploadPlan, renewals: Option<Arc<AtomicU32>>) -> Arc<dyn Uplo
     }))
 }
 
-fn s3(address: &str) -> UploadPlan {
-    let said: Value = serde_json::from_str(address).expect("JSON");
-    let text = |name: &str| said[name].as_str().expect("a string").to_owned();
-    let number = |name: &str| said[name].as_u64().expect("a number");
-    let urls = said["parts"].as_array().expect("a list");
+fn s3_plan(address: &str) -> UploadPlan {
+    let said = Said::new(address);
+    let urls = said.0["parts"].as_array().expect("a list");
     let urls = urls.iter().map(|url| url.as_str().expect("a URL"));
     UploadPlan::s3(
-        text("upload_id"),
-        number("total"),
-        number("chunk"),
+        said.text("upload_id"),
+        said.number("total"),
+        said.number("chunk"),
         urls,
-        text("complete"),
-        Some(text("abort")),
+        said.text("complete"),
+        Some(said.text("abort")),
     )
-    .head_request(PlanRequest::new(text("head")))
+    .head_request(PlanRequest::new(said.text("head")))
 }
 
-fn azure(address: &str) -> UploadPlan {
-    let said: Value = serde_json::from_str(address).expect("JSON");
-    let text = |name: &str| said[name].as_str().expect("a string");
-    let number = |name: &str| said[name].as_u64().expect("a number");
-    let (total, chunk) = (number("total"), number("chunk"));
-    UploadPlan::azure_sas(
-        text("blob"),
-        total,
-        chunk,
-        text("session"),
-        Existing::Replace,
-    )
-    .expect("a URL with a SAS")
+fn azure_plan(address: &str) -> UploadPlan {
+    let said = Said::new(address);
+    let (total, chunk) = (said.number("total"), said.number("chunk"));
+    let (blob, session) = (said.text("blob"), said.text("session"));
+    UploadPlan::azure_sas(&blob, total, chunk, &session, Existing::Replace)
+        .expect("a URL with a SAS")
+}
+
+fn s3(said: &Said, renewals: Option<Arc<AtomicU32>>) -> S3 {
+    let keys = S3Credentials::new(said.text("key"), said.text("secret"));
+    let config = S3Config::new(source(keys, renewals));
+    let config = config
+        .endpoint(said.text("endpoint").parse().expect("a URL"))
+        .least_part(said.number("least_part"));
+    S3::new(&said.text("object"), config).expect("an object")
+}
+
+fn azure(said: &Said, renewals: Option<Arc<AtomicU32>>) -> Azure {
+    let key = AzureCredentials::shared_key(said.text("key"), said.text("secret"));
+    let config = AzureConfig::new(source(key.expect("a key"), renewals));
+    let config = config.endpoint(said.text("endpoint"));
+    Azure::new(&said.text("object"), config).expect("a blob")
+}
+
+fn oss(said: &Said, renewals: Option<Arc<AtomicU32>>) -> Oss {
+    let keys = OssCredentials::new(said.text("key"), said.text("secret"));
+    let config = OssConfig::new(source(keys, renewals));
+    let config = config.region(said.text("region"));
+    let config = config.endpoint(said.text("endpoint"));
+    Oss::new(&said.text("object"), config).expect("an object")
+}
+
+/// These credentials; where renewals count, from a provider that is asked for them, and the first time does not count.
+fn source<C: Credentials>(credentials: C, renewals: Option<Arc<AtomicU32>>) -> CredentialSource<C> {
+    let Some(renewals) = renewals else {
+        return CredentialSource::fixed(credentials);
+    };
+    let is_first = AtomicBool::new(true);
+    CredentialSource::provider(move || {
+        if !is_first.swap(false, Relaxed) {
+            renewals.fetch_add(1, Relaxed);
+        }
+        let credentials = credentials.clone();
+        async move { Ok(credentials) }
+    })
+}
+
+/// An address in JSON.
+struct Said(Value);
+
+impl Said {
+    fn new(address: &str) -> Self {
+        Self(serde_json::from_str(address).expect("JSON"))
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.0[name].as_str().expect("a string").to_owned()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.0[name].as_u64().expect("a number")
+    }
 }

@@ -41,6 +41,7 @@ impl Session {
             flights: HashMap::new(),
             state: State::Sending,
             maybe_made: false,
+            is_refused: false,
             rounds: 0,
             md5: Md5::Unknown,
             setup,
@@ -94,7 +95,10 @@ impl Session {
             self.block_ids = BlockIds::of_session(&self.name);
         }
         // The run that has sent the last part may have sent the list too.
-        self.maybe_made = saved.stage == Stage::Committing || self.missing == 0 || self.is_whole;
+        self.maybe_made = match self.is_whole {
+            true => saved.stage != Stage::Beginning,
+            false => saved.stage == Stage::Committing || self.missing == 0,
+        };
         self.state = match self.is_whole {
             true => State::Sending,
             false => State::List(Reason::Resume),

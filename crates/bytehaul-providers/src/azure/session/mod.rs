@@ -41,6 +41,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the blob may have been made without a word that reached us.
     maybe_made: bool,
+    /// Whether all that would have made it at once was refused, so that nobody has to look for it.
+    is_refused: bool,
     /// How many times the service has turned out to lack what it had taken.
     rounds: u32,
     /// For comparing with a blob that is there.
@@ -349,6 +351,7 @@ impl UploadSession for Session {
             State::Aborted => Stage::Aborted,
             State::Commit | State::List(Reason::Lacking(_) | Reason::Doubt(_)) => Stage::Committing,
             State::List(Reason::Resume) if self.maybe_made => Stage::Committing,
+            State::Sending if self.is_whole && self.is_refused => Stage::Beginning,
             State::Vacant | State::List(_) | State::Sending | State::Found(_) => Stage::Sending,
         }
     }

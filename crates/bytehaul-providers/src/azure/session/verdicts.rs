@@ -230,7 +230,10 @@ impl Session {
             }
             (What::Commit | What::Part(_), _) => match said.fault("commit") {
                 Fault::Fatal(_) if self.maybe_made => self.doubt(said),
-                fault => return Err(fault),
+                fault => {
+                    self.is_refused = matches!(fault, Fault::Fatal(_));
+                    return Err(fault);
+                }
             },
             (What::List | What::Properties, _) => return Err(said.fault("asking for the blob")),
         };
@@ -267,6 +270,7 @@ impl Session {
                 self.state = self.doubt(said.clone());
             }
             (What::Part(_) | What::Commit | What::List | What::Properties, _) => {
+                self.is_refused = self.makes_it(what);
                 return Err(said.fault("access"));
             }
         }

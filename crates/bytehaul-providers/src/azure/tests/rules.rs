@@ -268,6 +268,22 @@ fn access_is_renewed_once() {
     check(&mut World::new(10, 4), &fates, &log, "Indeterminate");
 }
 
+/// What was refused was not made: another run need not look for it, and is refused in the same words.
+#[test]
+fn a_small_blob_that_is_refused_is_in_no_doubt() {
+    let mut left = None;
+    for _ in 0..2 {
+        let mut world = World::new(4, 4);
+        let (ended, saved) = drive(&mut world, left, &[Expired]);
+        assert_eq!(
+            (world.log().as_str(), ended.as_str()),
+            ("PUT blob", "status 403")
+        );
+        assert_eq!(saved.stage, Stage::Beginning);
+        left = Some(saved);
+    }
+}
+
 #[test]
 fn cancelling_sends_nothing() {
     let world = World::new(10, 4);

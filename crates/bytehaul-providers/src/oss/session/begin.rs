@@ -42,6 +42,7 @@ impl Session {
             flights: HashMap::new(),
             state: State::Sending,
             maybe_made: false,
+            is_refused: false,
             moves: 0,
             rounds: 0,
             damaged: HashMap::new(),

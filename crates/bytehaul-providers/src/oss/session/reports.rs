@@ -288,7 +288,10 @@ impl Session {
                 self.state = State::List(Default::default(), Reason::Lacking(said));
             }
             _ if makes_it && self.maybe_made => self.state = State::Found(said),
-            _ => return Err(fault),
+            _ => {
+                self.is_refused = makes_it;
+                return Err(fault);
+            }
         }
         self.put_back(id);
         Ok(())

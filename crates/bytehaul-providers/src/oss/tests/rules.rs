@@ -458,6 +458,24 @@ fn faults_of_the_one_asking() {
         .ends("Status(404): creation of the upload: status 404, NoSuchBucket");
 }
 
+/// What was refused was not made: another run need not look for it, and is refused in the same words.
+#[test]
+fn a_small_object_that_is_refused_is_in_no_doubt() {
+    let protocol = Oss::new("oss://bucket/key", config().part_size(16)).unwrap();
+    let object = Object::new("f", Some(SOURCE.len() as u64));
+    let end = "Status(403): part 1: status 403, AccessDenied";
+    let mut left = None;
+    for _ in 0..2 {
+        let mut session = protocol.open(&object, left).unwrap();
+        assert_eq!(session.saved().stage, Stage::Committing);
+        let mut exchanges = [("PUT", "403 !AccessDenied".to_owned())].into_iter();
+        assert_eq!(run(&mut *session, &mut exchanges), end);
+        let saved = session.saved();
+        assert_eq!(saved.stage, Stage::Beginning);
+        left = Some(Left::new(saved, true));
+    }
+}
+
 #[test]
 fn a_download_asks_for_what_there_is() {
     let download = OssDownload::new("oss://bucket/a key", config()).unwrap();

@@ -32,6 +32,7 @@ impl Session {
             flights: HashMap::new(),
             state: State::Begin,
             maybe_made: false,
+            is_refused: false,
             is_in_doubt: false,
             has_moved: false,
             is_stream: object.len.is_none(),

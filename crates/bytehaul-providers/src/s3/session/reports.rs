@@ -267,7 +267,10 @@ impl Session {
                 return self.not_found(said);
             }
             What::Abort if matches!(said.status.as_u16(), 404 | 410) => self.state = State::Aborted,
-            _ => return Err(error.into()),
+            _ => {
+                self.is_refused = what == What::Put;
+                return Err(error.into());
+            }
         }
         self.flights.remove(&id);
         Ok(())

@@ -512,6 +512,26 @@ fn aborts() {
         .ends("Status(403): abort: status 403, AccessDenied");
 }
 
+/// What was refused was not made: another run need not look for it, and is refused in the same words.
+#[test]
+fn a_small_object_that_is_refused_is_in_no_doubt() {
+    let config = S3Config::new(S3Credentials::new("ak", "s3cret"))
+        .checksum(Checksum::None)
+        .part_size(16);
+    let protocol = S3::new("s3://bucket/key", config).unwrap();
+    let object = Object::new("f", Some(SOURCE.len() as u64));
+    let end = "Status(403): upload: status 403, AccessDenied";
+    let mut left = None;
+    for _ in 0..2 {
+        let mut session = protocol.open(&object, left).unwrap();
+        let mut exchanges = [("PUT", "403 !AccessDenied")].into_iter();
+        assert_eq!(run(&mut *session, &mut exchanges), end);
+        let saved = session.saved();
+        assert_eq!(saved.stage, Stage::Beginning);
+        left = Some(Left::new(saved, true));
+    }
+}
+
 #[test]
 fn answers_that_cannot_be() {
     for odd in ["200 <a>", "200 {}", "200", "299 [etag: \u{fc}]"] {

@@ -1,8 +1,8 @@
-//! A plan of blocks for a blob under a SAS, towards Microsoft's emulator.
+//! A blob in blocks towards Microsoft's emulator: by the account's key, or by a plan under a SAS.
 
 use serde_json::json;
 
-use super::{WRONG, elsewhere};
+use super::{Signer, WRONG, elsewhere};
 use crate::conformance::{Abilities, After, Endpoint, Lie, Loss, Place, Step};
 use crate::uploads::{Azurite, Fault, Gate, Sas};
 
@@ -10,6 +10,7 @@ use crate::uploads::{Azurite, Fault, Gate, Sas};
 #[derive(Debug)]
 pub struct Azure {
     server: Azurite,
+    signer: Signer,
     abilities: Abilities,
 }
 
@@ -19,13 +20,13 @@ impl Azure {
     /// # Panics
     /// As [`Azurite::start`].
     #[must_use]
-    pub fn start() -> Option<Self> {
+    pub fn start(signer: Signer) -> Option<Self> {
         let server = Azurite::start()?;
         let abilities = Abilities {
             parallel: 3,
             least_parallel: 1,
             resumable: true,
-            streams: false,
+            streams: signer == Signer::Client,
             recommits: true,
             // Blocks that are not committed expire by themselves.
             aborts: false,
@@ -33,7 +34,11 @@ impl Azure {
             part: 64 << 10,
             many: 200,
         };
-        Some(Self { server, abilities })
+        Some(Self {
+            server,
+            signer,
+            abilities,
+        })
     }
 
     /// For a client that cannot do all that the server can.
@@ -46,7 +51,10 @@ impl Azure {
 
 impl Endpoint for Azure {
     fn name(&self) -> &'static str {
-        "presigned Azure SAS"
+        match self.signer {
+            Signer::Client => "Azure",
+            Signer::BackEnd => "presigned Azure SAS",
+        }
     }
 
     fn abilities(&self) -> Abilities {
@@ -57,15 +65,24 @@ impl Endpoint for Azure {
         self.server.gate()
     }
 
-    /// The address is JSON: `blob` (URL with its SAS), `total`, `chunk`, `session`.
+    /// The address is JSON: `blob` (URL with its SAS), `total`, `chunk`, `session` of a plan; with the account's key `endpoint`,
+    /// `object`, `key`, `secret`.
     fn place(&self, name: &str, content: &[u8], part: u64) -> Place {
         let len = content.len() as u64;
-        let address = json!({
-            "blob": self.server.sas_url(name, Sas::new("rcw")),
-            "total": len,
-            "chunk": part,
-            "session": name,
-        });
+        let address = match self.signer {
+            Signer::BackEnd => json!({
+                "blob": self.server.sas_url(name, Sas::new("rcw")),
+                "total": len,
+                "chunk": part,
+                "session": name,
+            }),
+            Signer::Client => json!({
+                "endpoint": self.gate().url(&format!("/{}", Azurite::ACCOUNT)),
+                "object": format!("az://{}/{name}", Azurite::CONTAINER),
+                "key": Azurite::ACCOUNT,
+                "secret": Azurite::KEY,
+            }),
+        };
         Place {
             address: address.to_string(),
             key: name.to_owned(),
@@ -103,7 +120,10 @@ impl Endpoint for Azure {
         }
         // Whoever puts a blob throws away the blocks that were not committed; the emulator keeps them.
         self.server.put(&place.key, b"somebody else's");
-        Some(After::MayFail)
+        Some(match self.signer {
+            Signer::Client => After::Recovers,
+            Signer::BackEnd => After::MayFail,
+        })
     }
 
     fn lies(&self) -> Vec<Lie> {
