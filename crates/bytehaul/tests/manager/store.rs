@@ -1,5 +1,7 @@
 //! The queue in a file: added to, looked at and changed by any process, run by several, killed at any moment.
 
+mod interrupted;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -316,63 +318,6 @@ async fn an_upload_goes_on_or_is_discarded_in_the_next_process() {
         }
         assert_eq!(shelf.staged(), 0);
         assert!(queue.get(id).unwrap().checkpoint.is_none());
-    }
-}
-
-/// A canceled upload is not forgotten before what it has staged is discarded: a process that dies meanwhile leaves that to
-/// the next one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_canceled_upload_is_known_until_it_is_discarded() {
-    for dies in [false, true] {
-        let bed = Bed::new();
-        let (queue, shelf) = (store(&bed), Shelf::new());
-        std::fs::write(bed.path("f"), content("f", 4)).unwrap();
-        let id = upload(&queue, &bed.path("f"));
-        shelf.let_through(2);
-        shelf.hold_aborts();
-        let running = tokio::spawn({
-            let (queue, make) = (queue.clone(), shelved(&shelf));
-            async move {
-                let manager = manager(|builder| builder);
-                let never = std::future::pending();
-                queue.run(manager, make, RunUntil::Idle, never).await
-            }
-        });
-        let kept = || queue.get(id).unwrap().checkpoint;
-        eventually("two parts are in the store", || {
-            kept().is_some_and(|kept| kept.acknowledged() == 2000)
-        })
-        .await;
-        queue.wish(id, Wish::Cancel).unwrap();
-        eventually("it is being discarded", || shelf.aborting() == 1).await;
-        // Whatever was told of its end has been written by then.
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        let task = queue.get(id).unwrap();
-        assert_eq!(
-            (task.state.is_terminal(), task.wish),
-            (false, Some(Wish::Cancel))
-        );
-        assert!(kept().is_some_and(|kept| kept.is_open()));
-        assert!(!running.is_finished());
-        let ran = match dies {
-            true => {
-                running.abort();
-                assert!(running.await.unwrap_err().is_cancelled());
-                shelf.release_aborts();
-                let never = std::future::pending();
-                let next = manager(|builder| builder);
-                let ran = queue.run(next, shelved(&shelf), RunUntil::Idle, never);
-                soon(ran).await.unwrap()
-            }
-            false => {
-                shelf.release_aborts();
-                soon(running).await.unwrap().unwrap()
-            }
-        };
-        assert_eq!(ran.canceled, 1);
-        assert_eq!(states(&queue), [TaskState::Canceled]);
-        assert_eq!((shelf.staged(), shelf.sessions()), (0, 1));
-        assert!(kept().is_none());
     }
 }
 

@@ -1,9 +1,13 @@
 //! Answers that are right and rare: interim ones before the last, one without a length, and one request at a time.
 
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytehaul::protocol::{Form, Put};
-use bytehaul::{ErrorKind, UploadError, UploadOutcome, UploadSpec, Uploader};
+use bytehaul::{
+    Checkpoint, CheckpointPlace, ErrorKind, UploadError, UploadOutcome, UploadSpec, Uploader,
+};
+use tokio::sync::watch;
 
 use crate::scripted::Scripted;
 
@@ -67,4 +71,42 @@ async fn the_form_protocol_sends_one_request_at_a_time() {
     assert_eq!((outcome.bytes, outcome.connections), (8000, 1));
     assert_eq!(server.seen().len(), 9);
     assert_eq!(server.most_in_flight(), 1);
+}
+
+/// Of an upload in ranges nothing but its length tells the object from another, so how far it may be is known before it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_in_ranges_is_within_what_is_kept() {
+    const PARTS: u64 = 40;
+    let kept = Arc::new(OnceLock::<watch::Receiver<Option<Checkpoint>>>::new());
+    let beyond = Arc::new(Mutex::new(Vec::new()));
+    let server = Scripted::start({
+        let (kept, beyond) = (Arc::clone(&kept), Arc::clone(&beyond));
+        move |number, first| {
+            if first == "head /f" {
+                let len = PARTS * 1000;
+                return format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len}\r\n\r\n"
+                );
+            }
+            let checkpoint = kept.wait().borrow().clone();
+            let reach = checkpoint.and_then(|it| it.session.extra.get("reach")?.parse().ok());
+            let end = (number as u64 + 1) * 1000;
+            if reach.is_none_or(|reach: u64| reach < end) {
+                beyond.lock().unwrap().push((end, reach));
+            }
+            "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_owned()
+        }
+    });
+    let put = Put::new(server.url()).resumable(true);
+    let directory = tempfile::tempdir().unwrap();
+    // Saved every now and then, and so not for each part by itself.
+    let spec = UploadSpec::bytes("b", vec![7; PARTS as usize * 1000], put)
+        .part_size(1000)
+        .checkpoints(CheckpointPlace::Directory(directory.path().to_owned()));
+    let uploader = Uploader::builder().proxy_from_env(false).build().unwrap();
+    let handle = uploader.upload(spec);
+    kept.set(handle.checkpoint_watch()).unwrap();
+    handle.wait().await.unwrap();
+    assert_eq!(server.seen().len() as u64, PARTS + 1);
+    assert_eq!(*beyond.lock().unwrap(), []);
 }

@@ -1,6 +1,6 @@
 //! One process that runs the queue: claims what is next, gives it to a manager, writes back what becomes of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,15 @@ use tokio::task::{JoinError, JoinSet};
 
 use super::TransferStore;
 use super::error::StoreError;
+use super::proof::Expected;
 use super::rows::{self, Change};
 use super::run::{Ran, RunUntil};
 use super::slots::Slot;
 use super::task::{Raw, StoredId, StoredTask, Wish};
+use crate::manager::error::Failure;
 use crate::manager::event::{EventKind, TransferEvent};
 use crate::manager::mailbox::EventStream;
+use crate::manager::outcome::Completion;
 use crate::manager::progress::TransferProgress;
 use crate::manager::transfer::{TaskOptions, Transfer};
 use crate::manager::{TransferError, TransferLine, TransferManager};
@@ -32,6 +35,11 @@ pub(super) struct Runner {
     issued: HashMap<StoredId, Wish>,
     /// Canceled uploads, until what they have staged is discarded.
     discarding: JoinSet<StoredId>,
+    /// What those were to make that had begun in an earlier process, and those which had not.
+    expected: HashMap<StoredId, Expected>,
+    fresh: HashSet<StoredId>,
+    /// Looks whether what is at a target is that.
+    proving: JoinSet<(StoredId, Option<Completion>, Failure)>,
     /// How often a task was found to be in somebody else's hands.
     waited: HashMap<StoredId, u32>,
     /// What is to be written.
@@ -62,6 +70,9 @@ impl Runner {
             rows: HashMap::new(),
             issued: HashMap::new(),
             discarding: JoinSet::new(),
+            expected: HashMap::new(),
+            fresh: HashSet::new(),
+            proving: JoinSet::new(),
             waited: HashMap::new(),
             changes: BTreeMap::new(),
             progress: HashMap::new(),
@@ -92,6 +103,10 @@ impl Runner {
                 },
                 Some(discarded) = self.discarding.join_next() => {
                     self.canceled(discarded);
+                    self.flush().await?;
+                }
+                Some(proven) = self.proving.join_next() => {
+                    self.proven(proven)?;
                     self.flush().await?;
                 }
                 _ = ticks.tick() => {
@@ -136,6 +151,11 @@ impl Runner {
                     }
                     _ => (),
                 }
+                if *state == TaskState::Transmission && self.fresh.remove(&row) {
+                    // Its row says from now on that it has begun.
+                    self.progress.entry(row).or_default();
+                    self.put_progress(row)?;
+                }
                 change()
             }
             EventKind::Progress(progress) => {
@@ -158,6 +178,15 @@ impl Runner {
                 give_back: true,
                 ..Change::default()
             },
+            EventKind::Failed(failure)
+                if failure.code == EXISTS && self.expected.contains_key(&row) =>
+            {
+                let expected = self.expected.remove(&row).expect("it is there");
+                let failure = failure.clone();
+                self.proving
+                    .spawn_blocking(move || (row, expected.find(), failure));
+                Change::default()
+            }
             EventKind::Failed(failure) => {
                 self.ran.failed += 1;
                 Change {
@@ -192,6 +221,37 @@ impl Runner {
             // There is room for another.
             self.seen = None;
         }
+        Ok(())
+    }
+
+    /// The target of a download that had begun before exists: by its own doing, or by somebody else's.
+    fn proven(
+        &mut self,
+        proven: Result<(StoredId, Option<Completion>, Failure), JoinError>,
+    ) -> Result<(), StoreError> {
+        let Ok((row, completion, failure)) = proven else {
+            return Ok(());
+        };
+        let change = match completion {
+            Some(completion) => {
+                self.ran.completed += 1;
+                Change {
+                    state: Some(TaskState::Complete),
+                    completion: Some(text(&completion)?),
+                    ..Change::default()
+                }
+            }
+            None => {
+                self.ran.failed += 1;
+                Change {
+                    state: Some(TaskState::Failed),
+                    failure: Some(text(&failure)?),
+                    ..Change::default()
+                }
+            }
+        };
+        self.put(row, change);
+        self.seen = None;
         Ok(())
     }
 
@@ -339,12 +399,19 @@ impl Runner {
         options: TaskOptions,
     ) -> Result<(), StoreError> {
         let row = raw.id();
+        let has_begun = raw.has_begun();
         let made = raw.task().map_err(|error| {
             bytehaul_log::warn!(%error, "a task of the store cannot be run");
             TransferError::parameter("task", "the store holds it in a form that is not known")
         });
         let enqueued = made.and_then(|task| {
             let mut transfer = make(&task)?;
+            match has_begun {
+                true => self
+                    .expected
+                    .extend(Expected::of(&task.recipe).map(|it| (row, it))),
+                false => drop(self.fresh.insert(row)),
+            }
             if let Transfer::Upload(spec) = &mut transfer
                 && spec.checkpoints == CheckpointPlace::Nowhere
                 && spec.checkpoint.is_none()
@@ -448,6 +515,9 @@ const TURN_EVERY: Duration = Duration::from_secs(3);
 
 /// The code of a target or an upload that another transfer has locked.
 const LOCKED: u16 = 126;
+
+/// The code of a target that exists.
+const EXISTS: u16 = 125;
 
 /// Looks, each at a turn of its own, before a task in somebody else's hands has failed.
 const MOST_WAITS: u32 = 25;

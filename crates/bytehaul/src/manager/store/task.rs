@@ -136,6 +136,11 @@ impl Raw {
         StoredId(self.id)
     }
 
+    /// Whether it has been in transmission before.
+    pub(super) fn has_begun(&self) -> bool {
+        self.progress.is_some()
+    }
+
     /// The first to be started comes first.
     pub(super) fn place(&self) -> (std::cmp::Reverse<i32>, i64) {
         (std::cmp::Reverse(self.priority), self.id)
