@@ -5,5 +5,6 @@ mod codes;
 mod conformance;
 mod many;
 mod own;
+mod sdks;
 mod sources;
 mod speech;
