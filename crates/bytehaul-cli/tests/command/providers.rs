@@ -8,6 +8,7 @@ macro_rules! of_each {
 
 use of_each;
 
+mod google;
 mod queued;
 mod settings;
 mod signed;
