@@ -3,6 +3,7 @@
 mod client;
 mod codes;
 mod conformance;
+mod keys;
 mod many;
 mod own;
 mod sdks;
