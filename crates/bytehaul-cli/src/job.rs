@@ -1,5 +1,6 @@
 //! From arguments as typed to what is to be done: every argument is checked here, before anything is tried.
 
+mod google;
 pub(crate) mod protocol;
 pub(crate) mod provider;
 pub(crate) mod put;

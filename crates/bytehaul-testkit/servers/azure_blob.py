@@ -59,6 +59,15 @@ def store(blob, path):
 
 
 @refusing
+def store_in_blocks(blob, path, block):
+    """By the SDK's own way for large ones."""
+    of = {"credential": credential, "max_single_put_size": block, "max_block_size": block}
+    with BlobServiceClient(endpoint, **of) as service, open(path, "rb") as file:
+        to = service.get_blob_client(container, blob)
+        to.upload_blob(file, overwrite=True, max_concurrency=3)
+
+
+@refusing
 def blocks(blob):
     listed = blob_of(blob).get_block_list("all")
     # The SDK decodes the ids; on the wire they are base64.
@@ -86,5 +95,13 @@ def blobs():
 
 service.create_container(container)
 helper.answers(
-    {"sas": sas, "save": save, "store": store, "blocks": blocks, "properties": properties, "blobs": blobs}
+    {
+        "sas": sas,
+        "save": save,
+        "store": store,
+        "store_in_blocks": store_in_blocks,
+        "blocks": blocks,
+        "properties": properties,
+        "blobs": blobs,
+    }
 )

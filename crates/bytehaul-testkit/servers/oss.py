@@ -30,7 +30,6 @@ from alibabacloud_oss_v2.signer import SignerV4
 from alibabacloud_oss_v2.types import Credentials, HttpRequest, SigningContext
 
 ALGORITHM = "OSS4-HMAC-SHA256"
-LEAST_PART = 100 * 1024
 KEPT = {"cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"}
 OBJECTS, UPLOADS = Path("objects"), Path("uploads")
 # What is renamed into place, and what is read to be joined, must not change meanwhile.
@@ -455,7 +454,7 @@ class Oss(loopback.Handler):
             for number, tag in wanted:
                 if number not in parts or parts[number]["etag"].strip('"') != tag.upper():
                     raise Refused(400, "InvalidPart", PartNumber=number)
-                if number != wanted[-1][0] and parts[number]["size"] < LEAST_PART:
+                if number != wanted[-1][0] and parts[number]["size"] < setup()["least"]:
                     raise Refused(400, "EntityTooSmall", "0042-00000213", PartNumber=number)
             about = self.join(directory, [(number, parts[number]) for number, _ in wanted])
             about.update(key=self.key, type="Multipart", at=now(), fields=begun["fields"])

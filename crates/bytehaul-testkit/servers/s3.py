@@ -7,6 +7,7 @@ import sys
 import time
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 
@@ -67,6 +68,14 @@ def store(key, path):
         call("put_object", {"Key": key, "Body": file})
 
 
+def store_in_parts(key, path, part):
+    """By the SDK's own transfer manager."""
+    of = TransferConfig(
+        multipart_threshold=part, multipart_chunksize=part, max_concurrency=3, preferred_transfer_client="classic"
+    )
+    direct.upload_file(path, bucket, key, Config=of)
+
+
 def every(operation, field, params):
     """All pages of a list."""
     try:
@@ -92,4 +101,5 @@ def make_bucket():
 
 
 make_bucket()
-helper.answers({"presign": presign, "call": call, "save": save, "store": store, "every": every})
+asked = [presign, call, save, store, store_in_parts, every]
+helper.answers({one.__name__: one for one in asked})

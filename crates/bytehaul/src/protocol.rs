@@ -12,6 +12,8 @@ pub use bytehaul_providers::*;
 pub use bytehaul_providers::azure::{Azure, AzureConfig, AzureCredentials, AzureDownload};
 #[cfg(feature = "form")]
 pub use bytehaul_providers::form::Form;
+#[cfg(feature = "gcs")]
+pub use bytehaul_providers::gcs::{Gcs, GcsToken};
 #[cfg(feature = "oss")]
 pub use bytehaul_providers::oss::{Oss, OssConfig, OssCredentials, OssDownload};
 #[cfg(feature = "presigned")]

@@ -15,7 +15,7 @@ pub(crate) struct PutArgs {
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
 
-    /// Where to, also s3://BUCKET/KEY, az://CONTAINER/BLOB and oss://BUCKET/KEY, where a slash at the end is followed by the
+    /// Where to, also s3://BUCKET/KEY, az://CONTAINER/BLOB, oss://BUCKET/KEY and gs://BUCKET/OBJECT, where a slash at the end is followed by the
     /// file's name; with --plan it may be left out and is not used
     #[arg(value_name = "URL", required_unless_present = "plan")]
     pub(crate) url: Option<String>,
@@ -48,7 +48,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
 
-    /// Name and value that go along, repeatable (tus, s3, azure, oss)
+    /// Name and value that go along, repeatable (tus, s3, azure, oss, gcs)
     #[arg(long, value_name = "K=V")]
     pub(crate) metadata: Vec<Pair>,
 
@@ -60,7 +60,7 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) category: Option<String>,
 
-    /// Fail if there is an object already (put, s3, azure, oss)
+    /// Fail if there is an object already (put, s3, azure, oss, gcs)
     #[arg(long)]
     pub(crate) no_overwrite: bool,
 
@@ -122,6 +122,8 @@ pub(crate) enum Protocol {
     Azure,
     /// Aliyun OSS, by oss://BUCKET/KEY
     Oss,
+    /// Resumable uploads of Google Cloud Storage, by gs://BUCKET/OBJECT or a URL that was signed for one
+    Gcs,
     /// By a plan of signed URLs, see --plan
     Presigned,
 }
@@ -137,6 +139,7 @@ impl Protocol {
             Self::S3 => "s3",
             Self::Azure => "azure",
             Self::Oss => "oss",
+            Self::Gcs => "gcs",
             Self::Presigned => "presigned",
         }
     }

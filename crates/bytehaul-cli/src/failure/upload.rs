@@ -34,6 +34,8 @@ impl Access {
     pub(crate) fn of(protocol: &dyn UploadProtocol) -> Self {
         match (protocol.endpoint(), Provider::named(protocol.name())) {
             (_, Some(_)) => Self::Provider,
+            // Under a token, and not by a signed URL.
+            (None, None) if protocol.target().starts_with("gs") => Self::Provider,
             (Some(_), None) => Self::Given,
             (None, None) => Self::Presigned,
         }

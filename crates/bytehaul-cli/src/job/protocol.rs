@@ -13,8 +13,8 @@ use http::Method;
 use url::Url;
 
 use crate::args::{ContentDigest, Protocol, PutArgs, TusChecksum};
-use crate::job::http_url;
 use crate::job::provider::{self, Bucket, Existing, Provider, Store};
+use crate::job::{google, http_url};
 use crate::refresh;
 use crate::usage::UsageError;
 
@@ -28,6 +28,11 @@ pub(super) fn of(
             own_options(args, provider.protocol())?;
             return provided(args, provider, &object, variable);
         }
+        Place::Google(object) => {
+            own_options(args, Protocol::Gcs)?;
+            let to = google::object(&object, variable)?;
+            return Ok(Arc::new(to.if_absent(args.no_overwrite)));
+        }
         Place::Url(protocol, url) => (protocol, url),
     };
     own_options(args, protocol)?;
@@ -37,6 +42,7 @@ pub(super) fn of(
         Protocol::Tus => Arc::new(tus(args, url)),
         Protocol::TusDraft => Arc::new(TusDraft::new(url)),
         Protocol::Presigned => Arc::new(presigned(args)?),
+        Protocol::Gcs => Arc::new(google::signed(url)?),
         Protocol::S3 | Protocol::Azure | Protocol::Oss => {
             return Err(UsageError::new(format!(
                 "{} uploads do not go to the URL of a server",
@@ -51,6 +57,8 @@ enum Place {
     Url(Protocol, Url),
     /// An object, by the scheme of its provider, or a blob by the URL that it has.
     Object(Provider, String),
+    /// An object of Google, which is uploaded to and nothing else.
+    Google(String),
 }
 
 fn provided(
@@ -88,6 +96,9 @@ pub(crate) fn of_record(
 ) -> Result<Option<Arc<dyn UploadProtocol>>, UsageError> {
     match Provider::named(&checkpoint.protocol) {
         Some(provider) => provider::of_target(provider, &checkpoint.target, variable),
+        None if checkpoint.protocol == Protocol::Gcs.word() => {
+            Ok(google::of_target(&checkpoint.target, variable))
+        }
         None => Ok(of_url(checkpoint, plan)),
     }
 }
@@ -174,6 +185,15 @@ fn place(args: &PutArgs) -> Result<Place, UsageError> {
             }
         };
     }
+    if google::is_object(text) {
+        return match asked {
+            Some(asked) if asked != Protocol::Gcs => Err(UsageError::new(format!(
+                "the scheme of the URL is that of gcs, and --protocol asks for {}",
+                asked.word()
+            ))),
+            _ => Ok(Place::Google(provider::object(text, own_name(args))?)),
+        };
+    }
     match asked {
         Some(Protocol::Azure) => {
             http_url(text)?;
@@ -198,17 +218,17 @@ fn nowhere() -> Url {
 
 /// Refuses what would have no effect: an option of another protocol.
 fn own_options(args: &PutArgs, protocol: Protocol) -> Result<(), UsageError> {
-    use Protocol::{Azure, Form, Oss, Put, S3, Tus, TusDraft};
+    use Protocol::{Azure, Form, Gcs, Oss, Put, S3, Tus, TusDraft};
     let given: [(&str, bool, &[Protocol]); 13] = [
         (
             "--part-size",
             args.part_size.is_some(),
-            &[Form, Put, Tus, TusDraft, S3, Azure, Oss],
+            &[Form, Put, Tus, TusDraft, S3, Azure, Oss, Gcs],
         ),
         (
             "--content-type",
             args.content_type.is_some(),
-            &[Form, Put, Tus, TusDraft, S3, Azure, Oss],
+            &[Form, Put, Tus, TusDraft, S3, Azure, Oss, Gcs],
         ),
         (
             "--header",
@@ -218,11 +238,15 @@ fn own_options(args: &PutArgs, protocol: Protocol) -> Result<(), UsageError> {
         (
             "--metadata",
             !args.metadata.is_empty(),
-            &[Tus, S3, Azure, Oss],
+            &[Tus, S3, Azure, Oss, Gcs],
         ),
         ("--method", args.method.is_some(), &[Form, Put]),
         ("--category", args.category.is_some(), &[Form]),
-        ("--no-overwrite", args.no_overwrite, &[Put, S3, Azure, Oss]),
+        (
+            "--no-overwrite",
+            args.no_overwrite,
+            &[Put, S3, Azure, Oss, Gcs],
+        ),
         ("--content-digest", args.content_digest.is_some(), &[Put]),
         ("--put-ranges", args.put_ranges, &[Put]),
         ("--tus-checksum", args.tus_checksum.is_some(), &[Tus]),

@@ -8,6 +8,8 @@ macro_rules! of_each {
 
 use of_each;
 
+mod google;
+#[cfg(feature = "queue")]
 mod queued;
 mod settings;
 mod signed;

@@ -105,7 +105,15 @@ pub(crate) fn bytehaul() -> Command {
     }
     for (name, _) in std::env::vars_os() {
         let is_of_provider = |name: &str| {
-            let prefixes = ["AWS_", "AZURE_", "OSS_", "OSSUTIL_"];
+            let prefixes = [
+                "AWS_",
+                "AZURE_",
+                "OSS_",
+                "OSSUTIL_",
+                "GOOGLE_",
+                "CLOUDSDK_",
+                "STORAGE_EMULATOR_",
+            ];
             prefixes.iter().any(|prefix| name.starts_with(prefix))
         };
         if name.to_str().is_some_and(is_of_provider) {

@@ -38,7 +38,8 @@ pub(super) struct Session {
     cursor: Cursor,
     /// Bytes at the server up to here can be ours: they are proven, or this run has sent them.
     trusted: u64,
-    chunks: u32,
+    /// Whether this run has sent a chunk.
+    has_sent: bool,
     flight: Option<Flight>,
     state: State,
     /// Whether the last chunk may have made the object though no answer said so.
@@ -93,7 +94,7 @@ impl Session {
             url: None,
             cursor: Cursor::default(),
             trusted: 0,
-            chunks: 0,
+            has_sent: false,
             flight: None,
             state: State::Open,
             is_in_doubt: false,
@@ -182,9 +183,11 @@ impl Session {
                     false => format!("{}-{}", range.start, range.end - 1),
                 };
                 headers.insert(CONTENT_RANGE, text(&format!("bytes {span}/{total}")));
-                self.chunks = self.chunks.saturating_add(1);
+                self.has_sent = true;
+                // By its place, so that one that fails again and again is the same part.
+                let number = u32::try_from(range.start / GRID + 1).unwrap_or(u32::MAX);
                 let step = Step::Part {
-                    number: self.chunks,
+                    number,
                     range: range.clone(),
                 };
                 self.trusted = self.trusted.max(range.end);
@@ -253,7 +256,7 @@ impl Session {
     fn verify(&mut self, finished: Finished, ours: Digest) -> Result<(), ProtocolError> {
         let is_other = finished.crc32c.is_some_and(|theirs| theirs != ours);
         // Of the bytes that the source had when an earlier run sent them.
-        if is_other && self.chunks == 0 && self.restart(StatusCode::OK).is_ok() {
+        if is_other && !self.has_sent && self.restart(StatusCode::OK).is_ok() {
             return Ok(());
         }
         if is_other {

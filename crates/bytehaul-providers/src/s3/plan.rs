@@ -1,10 +1,11 @@
 //! What a back end hands out: signed URLs for one request, and whole plans, made from credentials.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, Method};
 use url::Url;
 
+use super::answers::{Verdict, verdict};
 use super::listing::below_root;
 use super::sign;
 use super::wire::Signer;
@@ -104,7 +105,10 @@ impl S3 {
     /// [`Status`](ProtocolErrorKind::Status) or [`Parse`](ProtocolErrorKind::Parse): none was begun.
     pub fn created(answer: &Answer<'_>) -> Result<SessionId, ProtocolError> {
         if !answer.status.is_success() {
-            let what = format!("creation of the upload: status {}", answer.status.as_u16());
+            let what = match verdict(answer, UNIX_EPOCH) {
+                Verdict::Elsewhere(region, said) => format!("the bucket is in {region}: {said}"),
+                _ => format!("creation of the upload: status {}", answer.status.as_u16()),
+            };
             return Err(ProtocolError::new(
                 ProtocolErrorKind::Status(answer.status),
                 what,

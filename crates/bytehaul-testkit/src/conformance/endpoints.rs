@@ -3,6 +3,7 @@
 mod azure;
 mod draft;
 mod form;
+mod gcs;
 mod oss;
 mod put;
 mod s3;
@@ -11,6 +12,7 @@ mod tus;
 pub use self::azure::Azure;
 pub use self::draft::Draft;
 pub use self::form::Form;
+pub use self::gcs::Gcs;
 pub use self::oss::Oss;
 pub use self::put::Put;
 pub use self::s3::S3;

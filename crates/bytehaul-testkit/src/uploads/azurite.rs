@@ -164,6 +164,16 @@ impl Azurite {
         stored.unwrap_or_else(|code| panic!("put {blob}: {code}"));
     }
 
+    /// Puts a blob there by the SDK, in blocks of so many bytes.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn put_in_blocks(&self, blob: &str, content: &[u8], block: u64) {
+        let of = json!({"blob": blob, "block": block});
+        let stored = self.sdk.give("store_in_blocks", of, content);
+        stored.unwrap_or_else(|code| panic!("put {blob}: {code}"));
+    }
+
     /// The blocks of a blob; none of either kind when nobody has put anything.
     ///
     /// # Panics

@@ -44,6 +44,7 @@ pub struct OssSetup {
     token: Option<String>,
     clock: i64,
     page: u32,
+    least: u64,
 }
 
 impl OssServer {
@@ -251,6 +252,7 @@ impl OssSetup {
             token: None,
             clock: 0,
             page: 1000,
+            least: 100 << 10,
         }
     }
 
@@ -282,6 +284,13 @@ impl OssSetup {
         self
     }
 
+    /// Bytes that no part but the last is smaller than.
+    #[must_use]
+    pub fn least_part(mut self, bytes: u64) -> Self {
+        self.least = bytes;
+        self
+    }
+
     fn json(&self) -> String {
         json!({
             "access_key": self.access_key,
@@ -291,6 +300,7 @@ impl OssSetup {
             "token": self.token,
             "clock": self.clock,
             "page": self.page,
+            "least": self.least,
         })
         .to_string()
     }

@@ -236,6 +236,16 @@ impl S3Server {
         stored.unwrap_or_else(|code| panic!("put {key}: {code}"));
     }
 
+    /// Puts an object there by the SDK, in parts of so many bytes, at least 5 MiB.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn put_in_parts(&self, key: &str, content: &[u8], part: u64) {
+        let of = json!({"key": key, "part": part});
+        let stored = self.sdk.give("store_in_parts", of, content);
+        stored.unwrap_or_else(|code| panic!("put {key}: {code}"));
+    }
+
     /// The parts that it has of an upload, as often as it lists them.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The conformance suite of uploads, run for every protocol against a real server.
 
 use bytehaul_testkit::conformance::endpoints::{
-    Azure, Concatenated, Draft, Form, Oss, Put, S3, Signer, Tus,
+    Azure, Concatenated, Draft, Form, Gcs, Oss, Put, S3, Signer, Tus,
 };
 use bytehaul_testkit::conformance::{Bed, Endpoint, cases};
 use bytehaul_testkit::uploads::TusSetup;
@@ -116,6 +116,7 @@ conforms_in_groups!(
 );
 conforms_in_groups!(azure, Azure, Azure::start(Signer::Client));
 conforms_in_groups!(oss, Oss, Oss::start());
+conforms_in_groups!(gcs, Gcs, Gcs::start());
 conforms!(own, Own, own());
 
 // How streams, rates and renewals are met is the same as in those of parts in a row.

@@ -1,17 +1,18 @@
-//! Objects of very many parts, against servers that take small ones: as many as S3 has at most, and as many blocks as Azurite,
-//! which takes the longer for each the more there are, takes in a few seconds.
+//! Objects of very many parts, against servers that take small ones: as many as S3 has at most; and of the others, whose servers
+//! are slow, as many as they take in a few seconds.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytehaul::protocol::{
-    Azure, AzureConfig, AzureCredentials, S3, S3Config, S3Credentials, UploadProtocol,
+    Azure, AzureConfig, AzureCredentials, Oss, OssConfig, OssCredentials, S3, S3Config,
+    S3Credentials, UploadProtocol,
 };
 use bytehaul::{
     CheckpointPlace, Durability, UploadError, UploadOutcome, UploadSource, UploadSpec, Uploader,
 };
 use bytehaul_testkit::Object;
-use bytehaul_testkit::uploads::{Azurite, Fault, Gate, S3Server};
+use bytehaul_testkit::uploads::{Azurite, Fault, Gate, OssServer, OssSetup, S3Server};
 
 /// Uploads it until a part of the last ones is refused, and again to its end.
 async fn goes_on_near_the_end(
@@ -70,6 +71,22 @@ async fn ten_thousand_parts_of_s3() {
     ));
     let config = config.endpoint(server.url().parse().unwrap()).least_part(1);
     let to = S3::new(&format!("s3://{}/many", S3Server::BUCKET), config).unwrap();
+    let bytes = goes_on_near_the_end(PARTS, server.gate(), Arc::new(to)).await;
+    assert!(server.object("many").unwrap() == bytes);
+    assert!(server.uploads().is_empty());
+}
+
+/// A page of the list of parts has a thousand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_parts_of_oss_than_a_page_lists() {
+    const PARTS: u64 = 1_100;
+    let Some(server) = OssServer::start_with(&OssSetup::new().least_part(1)) else {
+        return;
+    };
+    let keys = OssCredentials::new(OssServer::ACCESS_KEY, OssServer::SECRET_KEY);
+    let config = OssConfig::new(keys).region(OssServer::REGION).least_part(1);
+    let config = config.endpoint(server.url());
+    let to = Oss::new(&format!("oss://{}/many", OssServer::BUCKET), config).unwrap();
     let bytes = goes_on_near_the_end(PARTS, server.gate(), Arc::new(to)).await;
     assert!(server.object("many").unwrap() == bytes);
     assert!(server.uploads().is_empty());

@@ -7,9 +7,9 @@ use bytehaul::Algorithm;
 use bytehaul::protocol::presigned::azure::Existing;
 use bytehaul::protocol::presigned::{PlanRequest, UploadPlan};
 use bytehaul::protocol::{
-    Azure, AzureConfig, AzureCredentials, CredentialSource, Credentials, Custom, Form, Oss,
-    OssConfig, OssCredentials, Presigned, Put, S3, S3Config, S3Credentials, Tus, TusDraft,
-    UploadProtocol,
+    Azure, AzureConfig, AzureCredentials, CredentialSource, Credentials, Custom, Form, Gcs,
+    GcsToken, Oss, OssConfig, OssCredentials, Presigned, Put, S3, S3Config, S3Credentials, Tus,
+    TusDraft, UploadProtocol,
 };
 use serde_json::Value;
 
@@ -29,6 +29,7 @@ pub(crate) enum Speech {
     S3,
     Azure,
     Oss,
+    Gcs,
     Own,
     OwnBlocks,
 }
@@ -51,6 +52,7 @@ impl Speech {
             Self::S3,
             Self::Azure,
             Self::Oss,
+            Self::Gcs,
             Self::Own,
             Self::OwnBlocks,
         ];
@@ -77,6 +79,7 @@ impl Speech {
             Self::S3 => Arc::new(s3(&Said::new(address), renewals)),
             Self::Azure => Arc::new(azure(&Said::new(address), renewals)),
             Self::Oss => Arc::new(oss(&Said::new(address), renewals)),
+            Self::Gcs => Arc::new(gcs(&Said::new(address), renewals)),
             Self::Own => Arc::new(Custom::new(OwnTus::new(address))),
             Self::OwnBlocks => Arc::new(Custom::new(OwnBlocks::new(address))),
         }
@@ -140,6 +143,13 @@ fn oss(said: &Said, renewals: Option<Arc<AtomicU32>>) -> Oss {
     let config = config.region(said.text("region"));
     let config = config.endpoint(said.text("endpoint"));
     Oss::new(&said.text("object"), config).expect("an object")
+}
+
+fn gcs(said: &Said, renewals: Option<Arc<AtomicU32>>) -> Gcs {
+    let token = source(GcsToken::new(said.text("token")), renewals);
+    let to = Gcs::new(&said.text("object"), token).expect("an object");
+    let endpoint = said.text("endpoint").parse().expect("a URL");
+    to.endpoint(endpoint).expect("an endpoint")
 }
 
 /// These credentials; where renewals count, from a provider that is asked for them, and the first time does not count.

@@ -1,7 +1,5 @@
 //! Objects of providers in the queue, whose credentials are those of whoever runs it.
 
-#![cfg(feature = "queue")]
-
 use std::fs;
 
 use bytehaul_testkit::process::Signal;

@@ -166,6 +166,13 @@ fn a_bucket_of_s3_in_another_region() {
         check_failure(&counter.command(words).run().unwrap(), 4, &[told]);
     }
     assert!(counter.read("g.bin") == content(2000));
+    // A plan is for those who cannot follow: the region is to be named.
+    let plan = ["presign", "--plan", "--size", "20M", &url];
+    for fault in elsewhere {
+        gate.set([fault]);
+        let refused = counter.command(&plan).run().unwrap();
+        check_failure(&refused, 4, &["is in eu-west-3", "hint: "]);
+    }
 }
 
 #[test]
