@@ -60,8 +60,9 @@ macro_rules! conforms_in_groups {
     ($protocol:ident, $speech:ident, $endpoint:expr) => {
         conforms_in_groups!($protocol, $speech, $endpoint;
             sizes: every_size many_parts checksums;
+            // What a source that changes leaves on its way to the gate is not to be counted for another case.
             resumed: every_boundary servers_that_lost servers_that_have_more
-                changed_on_the_way changed_between_runs;
+                changed_between_runs changed_on_the_way;
             lost: answers_that_are_lost nothing_is_claimed_early wrong_answers
                 access_that_is_renewed access_that_is_never_renewed;
             failing: parts_that_fail parts_that_break_off begins_and_commits_that_fail;

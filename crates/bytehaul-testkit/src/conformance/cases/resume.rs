@@ -111,8 +111,9 @@ pub(super) async fn fails_at(trial: &mut Trial<'_>, k: u64) -> u64 {
     if trial.bed.abilities().least_parallel == 1 {
         assert!(
             look.acknowledged >= k * trial.job.part,
-            "{}: {look:?}",
-            trial.what
+            "{}: {look:?}\n{}",
+            trial.what,
+            trial.lines()
         );
     }
     trial.job.retries = retries;
