@@ -94,7 +94,7 @@ fn compare(
     provider: Provider,
     way: Way,
 ) -> Result<(), String> {
-    let (mut contenders, missing) = contender::installed(provider)?;
+    let (mut contenders, missing) = contender::installed(provider, way)?;
     if !arguments.only.is_empty() {
         let is_wanted = |one: &Contender| {
             let mut wanted = arguments.only.iter();

@@ -12,6 +12,8 @@ use crate::upload::{NOT_INSTALLED, PART_SIZE, Source, succeeds};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contender {
     Bytehaul,
+    /// A download that is not held against the provider's checksum, as those of some of the others are not.
+    BytehaulUnchecked,
     /// The official SDK, in Python.
     Sdk,
     /// That of S3 by Amazon's C library.
@@ -20,15 +22,21 @@ pub(crate) enum Contender {
 }
 
 /// Those whose program is there, and the names of the programs that are not.
-pub(crate) fn installed(provider: Provider) -> Result<(Vec<Contender>, Vec<String>), String> {
-    use Contender::{Bytehaul, Crt, Rclone, Sdk};
+pub(crate) fn installed(
+    provider: Provider,
+    way: Way,
+) -> Result<(Vec<Contender>, Vec<String>), String> {
+    use Contender::{Bytehaul, BytehaulUnchecked, Crt, Rclone, Sdk};
     let all = match provider {
-        Provider::S3 => &[Bytehaul, Sdk, Crt, Rclone][..],
+        Provider::S3 => &[Bytehaul, BytehaulUnchecked, Sdk, Crt, Rclone][..],
         Provider::Azure => &[Bytehaul, Sdk, Rclone],
         // rclone signs for OSS as for S3, which the server does not know.
         Provider::Oss => &[Bytehaul, Sdk],
     };
     let (mut here, mut missing) = (Vec::new(), Vec::new());
+    let all = all
+        .iter()
+        .filter(|one| way == Way::Down || **one != BytehaulUnchecked);
     for contender in all {
         match contender.is_installed()? {
             true => here.push(*contender),
@@ -42,6 +50,7 @@ impl Contender {
     pub(crate) fn name(self, provider: Provider) -> &'static str {
         match (self, provider) {
             (Self::Bytehaul, _) => "bytehaul",
+            (Self::BytehaulUnchecked, _) => "bytehaul --no-provider-checksum",
             (Self::Sdk, Provider::S3) => "boto3",
             (Self::Sdk, Provider::Azure) => "azure-storage-blob",
             (Self::Sdk, Provider::Oss) => "alibabacloud-oss-v2",
@@ -59,6 +68,11 @@ impl Contender {
     ) -> Result<Command, String> {
         let mut command = match self {
             Self::Bytehaul => bytehaul(source, shop, job),
+            Self::BytehaulUnchecked => {
+                let mut command = bytehaul(source, shop, job);
+                command.arg("--no-provider-checksum");
+                command
+            }
             Self::Sdk => sdk(job.provider_word(), shop, job)?,
             Self::Crt => sdk("crt", shop, job)?,
             Self::Rclone => rclone(shop, job)?,
@@ -69,7 +83,7 @@ impl Contender {
 
     fn is_installed(self) -> Result<bool, String> {
         let mut command = match self {
-            Self::Bytehaul => return Ok(true),
+            Self::Bytehaul | Self::BytehaulUnchecked => return Ok(true),
             Self::Sdk => return Ok(python().is_some()),
             Self::Crt => {
                 let mut command = python().ok_or(NOT_INSTALLED)?;
