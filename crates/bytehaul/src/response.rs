@@ -37,14 +37,17 @@ pub(crate) enum Answer {
     Unusable { what: String },
 }
 
-/// Understands a response head. `body_len` is the body's length as the framing gives it.
+/// Understands a response head. `body_len` is the body's length as the framing gives it. An encoding makes the content of a file another
+/// one, unless it is that of what a provider has `stored`, which it says and does not undo.
 pub(crate) fn interpret(
+    stored: bool,
     status: StatusCode,
     headers: &HeaderMap,
     body_len: Option<u64>,
     now: SystemTime,
 ) -> Answer {
-    if matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+    if !stored
+        && matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT)
         && let Some(encoding) = foreign_encoding(headers)
     {
         let what = format!("{encoding}-encoded content although it was asked for as it is");
@@ -182,6 +185,7 @@ mod tests {
         let headers = head(fields);
         let status = StatusCode::from_u16(status).expect("a status");
         let answer = interpret(
+            false,
             status,
             &headers,
             announced(&headers),
@@ -197,6 +201,17 @@ mod tests {
             Answer::Unusable { .. } => "unusable".into(),
         };
         assert_eq!(text, expected, "{status} {fields}");
+    }
+
+    #[test]
+    fn what_is_stored_encoded_is_the_file() {
+        let headers = head("content-length: 5 | content-encoding: gzip");
+        let answer = |stored| {
+            let now = SystemTime::UNIX_EPOCH;
+            interpret(stored, StatusCode::OK, &headers, Some(5), now)
+        };
+        assert!(matches!(answer(true), Answer::Whole { len: Some(5) }));
+        assert!(matches!(answer(false), Answer::Unusable { .. }));
     }
 
     #[test]

@@ -68,6 +68,22 @@ fn tags_of_s3() {
     is_compared(Shop::s3(), "md5=*", "md5=* of parts of 5242880 bytes");
 }
 
+/// What was stored with an encoding comes as it was stored.
+#[test]
+fn objects_that_are_stored_encoded() {
+    let Some(counter) = Shop::s3().map(Counter::new) else {
+        return;
+    };
+    let Shop::S3(server) = &counter.shop else {
+        unreachable!()
+    };
+    let of =
+        serde_json::json!({"Key": "packed", "Body": "packed bytes", "ContentEncoding": "gzip"});
+    server.call("put_object", of).unwrap();
+    counter.works(&["get", "-q", "-o", "down.bin", &counter.shop.url("packed")]);
+    assert_eq!(counter.read("down.bin"), b"packed bytes");
+}
+
 #[test]
 fn sums_of_oss() {
     is_compared(Shop::oss(), "crc64=*", "crc64=*");

@@ -70,7 +70,9 @@ impl DownloadProtocol for AzureDownload {
             let (url, fields) = credentials.authorize(method, self.azure.url(), &[], none, 0, now);
             return Ok(Proof::Ask(RangeRequest::new(url, fields)));
         }
-        let stored = told.iter().find_map(|told| {
+        // That of other blobs stays when they are written to.
+        let of_blocks = |told: &&Told| told.field("x-ms-blob-type") == Some("BlockBlob");
+        let stored = told.iter().filter(of_blocks).find_map(|told| {
             // With a range, Content-MD5 is that of the range.
             let of_whole = told.field("x-ms-blob-content-md5");
             let of_whole = of_whole.and_then(|md5| Digest::parse_base64(Algorithm::Md5, md5).ok());
@@ -177,12 +179,19 @@ mod tests {
         let md5 = "kAFQmDzST7DWlj99KOF/cg==";
         let known = "md5=900150983cd24fb0d6963f7d28e17f72";
         assert_eq!(proof(&[]), "asks /dev/box/f");
-        let whole = fields(&[("content-md5", md5)]);
+        let kind = ("x-ms-blob-type", "BlockBlob");
+        let page = fields(&[("content-md5", md5), ("x-ms-blob-type", "PageBlob")]);
+        assert_eq!(proof(&[Told::of_range(ok, page)]), "nothing");
+        let whole = fields(&[("content-md5", md5), kind]);
         assert_eq!(proof(&[Told::of_range(ok, whole.clone())]), known);
         assert_eq!(proof(&[Told::of_question(ok, whole.clone())]), known);
         // That of a range.
         assert_eq!(proof(&[Told::of_range(partial, whole)]), "nothing");
-        let range = fields(&[("content-md5", "AAAA"), ("x-ms-blob-content-md5", md5)]);
+        let range = fields(&[
+            ("content-md5", "AAAA"),
+            ("x-ms-blob-content-md5", md5),
+            kind,
+        ]);
         assert_eq!(proof(&[Told::of_range(partial, range)]), known);
         assert_eq!(
             proof(&[Told::of_range(partial, HeaderMap::new())]),

@@ -138,7 +138,7 @@ impl DownloadProtocol for S3Download {
             Step::Known(expected) => return Ok(Proof::Known(expected)),
             Step::Nothing => return Ok(Proof::Nothing),
             Step::Whole => None,
-            Step::FirstPart => Some(1),
+            Step::Part(number) => Some(number),
         };
         let mut headers = HeaderMap::new();
         headers.insert("x-amz-checksum-mode", HeaderValue::from_static("ENABLED"));

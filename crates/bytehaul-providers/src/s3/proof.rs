@@ -14,8 +14,8 @@ pub(super) enum Step {
     Nothing,
     /// What is said of the object as a whole.
     Whole,
-    /// What is said of its first part: its length is that of all others.
-    FirstPart,
+    /// What is said of one of its parts, for its length: that of the first one is that of all others, if the last one has what is left.
+    Part(u32),
 }
 
 /// A checksum of the object comes first, which Amazon tells when it is asked for no range. The ETag is the MD5 of an object that was
@@ -54,13 +54,26 @@ pub(super) fn of(told: &[Told], location: &Location) -> Step {
     let Some((digest, parts)) = composite(whole, &location.bucket) else {
         return Step::Nothing;
     };
+    // What others call the digest of one part may be anything.
+    if parts == 1 && location.kind != Kind::Amazon {
+        return Step::Nothing;
+    }
     let Some(first) = asked.next() else {
-        return Step::FirstPart;
+        return Step::Part(1);
     };
-    let size = part_size(first, whole, parts);
-    size.map_or(Step::Nothing, |size| {
-        Step::Known(Expected::composite(digest, size))
-    })
+    let Some((size, rest)) = sizes(first, whole, parts) else {
+        return Step::Nothing;
+    };
+    let known = Step::Known(Expected::composite(digest, size));
+    match (parts, asked.next()) {
+        // Then there is nothing else that it could be.
+        (..=2, _) => known,
+        (_, None) => Step::Part(parts),
+        (_, Some(last)) => match part_len(last, whole, parts) == Some(rest) {
+            true => known,
+            false => Step::Nothing,
+        },
+    }
 }
 
 /// The checksum of the whole; what the answer for a part has is that of the part.
@@ -77,7 +90,7 @@ fn plain_md5(told: &Told, bucket: &str) -> Option<Digest> {
 }
 
 /// A digest of digests of parts, and how many there are: a composite checksum, or the ETag.
-fn composite(told: &Told, bucket: &str) -> Option<(Digest, u64)> {
+fn composite(told: &Told, bucket: &str) -> Option<(Digest, u32)> {
     let checksums = [
         ("x-amz-checksum-crc32c", Algorithm::Crc32c),
         ("x-amz-checksum-sha256", Algorithm::Sha256),
@@ -97,11 +110,9 @@ fn composite(told: &Told, bucket: &str) -> Option<(Digest, u64)> {
     { checksums }.next().or_else(by_tag)
 }
 
-fn count(text: &str) -> Option<u64> {
+fn count(text: &str) -> Option<u32> {
     let count = text.parse().ok()?;
-    (1..=u64::from(super::listing::MOST))
-        .contains(&count)
-        .then_some(count)
+    (1..=super::listing::MOST).contains(&count).then_some(count)
 }
 
 /// Not so of objects that are encrypted with keys of the key service or of the customer, and in directory buckets.
@@ -112,28 +123,36 @@ fn is_md5(told: &Told, bucket: &str) -> bool {
     !by_service && by_customer.is_none() && !bucket.ends_with("--x-s3")
 }
 
-/// Bytes of each part but the last, if the length of the first one makes that many.
-fn part_size(first: &Told, whole: &Told, parts: u64) -> Option<NonZeroU64> {
-    if !first.status.is_success() || first.field("etag") != whole.field("etag") {
-        return None;
-    }
-    let total = |told: &Told| match told.status {
-        StatusCode::PARTIAL_CONTENT => told
-            .field("content-range")?
-            .rsplit_once('/')?
-            .1
-            .parse()
-            .ok(),
-        _ if told.is_asked || told.status == StatusCode::OK => {
-            told.field("content-length")?.parse().ok()
-        }
-        _ => None,
-    };
-    let len: u64 = total(whole)?;
-    let size: u64 = first.field("content-length")?.parse().ok()?;
+/// Bytes of each part but the last, and of that, if the length of the first one makes so many parts.
+fn sizes(first: &Told, whole: &Told, parts: u32) -> Option<(NonZeroU64, u64)> {
+    let size = part_len(first, whole, parts)?;
+    let len = total(whole)?;
     // An object without bytes is one part without bytes.
     let size = NonZeroU64::new(size.max(1))?;
-    (len.div_ceil(size.get()).max(1) == parts).then_some(size)
+    let before = size.get().checked_mul(u64::from(parts - 1))?;
+    let rest = len.checked_sub(before)?;
+    let fits = rest <= size.get() && (rest > 0 || parts == 1);
+    fits.then_some((size, rest))
+}
+
+/// Bytes of a part of this very object, by one who knows how many there are.
+fn part_len(part: &Told, whole: &Told, parts: u32) -> Option<u64> {
+    let is_known = part.field("x-amz-mp-parts-count")?.parse() == Ok(parts);
+    let is_same = part.field("etag") == whole.field("etag");
+    if !part.status.is_success() || !is_known || !is_same {
+        return None;
+    }
+    part.field("content-length")?.parse().ok()
+}
+
+fn total(whole: &Told) -> Option<u64> {
+    match whole.status {
+        StatusCode::PARTIAL_CONTENT => {
+            let (_, total) = whole.field("content-range")?.rsplit_once('/')?;
+            total.parse().ok()
+        }
+        _ => whole.field("content-length")?.parse().ok(),
+    }
 }
 
 #[cfg(test)]
@@ -205,57 +224,79 @@ mod tests {
         check(None, &[told(true, 403, &[])], "Nothing");
     }
 
+    fn part(etag: &str, len: &str, parts: &str) -> Told {
+        told(
+            true,
+            206,
+            &[
+                ("etag", etag),
+                ("content-length", len),
+                ("x-amz-mp-parts-count", parts),
+            ],
+        )
+    }
+
     #[test]
-    fn parts_are_told_by_the_first_one() {
+    fn parts_are_told_by_the_first_and_the_last_one() {
         let got = told(
             false,
             206,
             &[("etag", PARTS), ("content-range", "bytes 0-9/12")],
         );
-        let first = |etag: &str, len: &str| {
-            told(
-                true,
-                206,
-                &[
-                    ("etag", etag),
-                    ("content-length", len),
-                    ("x-amz-mp-parts-count", "3"),
-                ],
-            )
-        };
-        let parts = "md5=b5d55eef9b6106b14530433c1a359920 of parts of 5 bytes";
-        check(OTHER, std::slice::from_ref(&got), "FirstPart");
-        check(OTHER, &[got.clone(), first(PARTS, "5")], parts);
-        // Of other lengths, of another version, or of one who knows no parts: nothing can be told.
-        check(OTHER, &[got.clone(), first(PARTS, "7")], "Nothing");
-        check(
-            OTHER,
-            &[got.clone(), first("\"another-3\"", "5")],
-            "Nothing",
-        );
-        check(
-            OTHER,
-            &[
-                got.clone(),
-                told(true, 200, &[("etag", PARTS), ("content-length", "12")]),
-            ],
-            "Nothing",
-        );
-        check(OTHER, &[got.clone(), told(true, 501, &[])], "Nothing");
+        let known = "md5=b5d55eef9b6106b14530433c1a359920 of parts of 5 bytes";
+        let (first, last) = (part(PARTS, "5", "3"), part(PARTS, "2", "3"));
+        check(OTHER, std::slice::from_ref(&got), "Part(1)");
+        check(OTHER, &[got.clone(), first.clone()], "Part(3)");
+        check(OTHER, &[got.clone(), first.clone(), last.clone()], known);
+        // Parts of other lengths, another version, or one who knows no parts: nothing can be told.
+        for first in [
+            part(PARTS, "7", "3"),
+            part(PARTS, "6", "3"),
+            part(PARTS, "3", "3"),
+            part("\"another-3\"", "5", "3"),
+            part(PARTS, "5", "4"),
+            told(true, 200, &[("etag", PARTS), ("content-length", "12")]),
+            told(true, 206, &[("etag", PARTS), ("content-length", "5")]),
+            told(true, 501, &[]),
+        ] {
+            check(OTHER, &[got.clone(), first], "Nothing");
+        }
+        for last in [part(PARTS, "3", "3"), told(true, 403, &[])] {
+            check(OTHER, &[got.clone(), first.clone(), last], "Nothing");
+        }
         // The checksum of the part is not that of the object.
-        let mut with_checksum = first(PARTS, "5");
+        let mut with_checksum = first.clone();
         let crc = "7bdVQVfgAvU=".parse().unwrap();
         with_checksum
             .headers
             .insert("x-amz-checksum-crc64nvme", crc);
-        check(OTHER, &[got.clone(), with_checksum], parts);
+        check(OTHER, &[got.clone(), with_checksum, last.clone()], known);
         let whole = told(true, 200, &[("etag", PARTS), ("content-length", "12")]);
-        check(None, &[got.clone(), whole.clone()], "FirstPart");
-        check(
-            None,
-            &[got, whole, first(PARTS, "4")],
-            "md5=b5d55eef9b6106b14530433c1a359920 of parts of 4 bytes",
+        check(None, &[got.clone(), whole.clone()], "Part(1)");
+        check(None, &[got, whole, first, last], known);
+    }
+
+    #[test]
+    fn one_part_or_two_have_no_other_lengths() {
+        let two = "\"b5d55eef9b6106b14530433c1a359920-2\"";
+        let got = told(
+            false,
+            206,
+            &[("etag", two), ("content-range", "bytes 0-9/12")],
         );
+        let known = "md5=b5d55eef9b6106b14530433c1a359920 of parts of 7 bytes";
+        check(OTHER, &[got.clone(), part(two, "7", "2")], known);
+        check(OTHER, &[got.clone(), part(two, "5", "2")], "Nothing");
+        check(OTHER, &[got, part(two, "12", "2")], "Nothing");
+        let one = "\"b5d55eef9b6106b14530433c1a359920-1\"";
+        let whole = |len: &str| told(true, 200, &[("etag", one), ("content-length", len)]);
+        let known = "md5=b5d55eef9b6106b14530433c1a359920 of parts of 12 bytes";
+        check(None, &[whole("12"), part(one, "12", "1")], known);
+        let empty = "md5=b5d55eef9b6106b14530433c1a359920 of parts of 1 bytes";
+        check(None, &[whole("0"), part(one, "0", "1")], empty);
+        // Others than Amazon make such tags of anything.
+        let got = told(false, 200, &[("etag", one), ("content-length", "12")]);
+        check(OTHER, &[got], "Nothing");
     }
 
     #[test]
@@ -270,17 +311,12 @@ mod tests {
                 ("x-amz-checksum-crc32c", "wdBDMA==-3"),
             ],
         );
-        check(None, std::slice::from_ref(&whole), "FirstPart");
-        let first = told(
-            true,
-            206,
-            &[
-                ("etag", PARTS),
-                ("content-length", "5"),
-                ("x-amz-mp-parts-count", "3"),
-            ],
+        check(None, std::slice::from_ref(&whole), "Part(1)");
+        check(
+            None,
+            &[whole, part(PARTS, "5", "3"), part(PARTS, "2", "3")],
+            "crc32c=c1d04330 of parts of 5 bytes",
         );
-        check(None, &[whole, first], "crc32c=c1d04330 of parts of 5 bytes");
     }
 
     #[test]

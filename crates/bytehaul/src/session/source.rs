@@ -124,7 +124,7 @@ impl Source {
             let status = response.status();
             if status.is_success() {
                 self.renewal.accepted(&current);
-                return Ok(self.understand(response));
+                return Ok(self.understand(response, current.protocol.is_some()));
             }
             if self.elsewhere(&current, &mut response).await == Then::AskAgain {
                 continue;
@@ -132,7 +132,7 @@ impl Source {
             let refused = self.renewal.refused(&current, status);
             match refused.await.map_err(Trouble::Fatal)? {
                 Then::AskAgain => (),
-                Then::TakeIt => return Ok(self.understand(response)),
+                Then::TakeIt => return Ok(self.understand(response, current.protocol.is_some())),
             }
         }
     }
@@ -240,15 +240,20 @@ impl Source {
         })
     }
 
-    fn understand(&self, response: Response) -> Reply {
+    fn understand(&self, response: Response, stored: bool) -> Reply {
         let status = response.status();
         let latency = response.latency();
         let answered = response.url().clone();
         let url = SafeUrl::from(&answered);
         let headers = response.headers().clone();
         let body = response.into_body();
-        let answer =
-            response::interpret(status, &headers, length(body.framing()), SystemTime::now());
+        let answer = response::interpret(
+            stored,
+            status,
+            &headers,
+            length(body.framing()),
+            SystemTime::now(),
+        );
         let total = match &answer {
             Answer::Part { total, .. } | Answer::Unsatisfiable { total } => *total,
             Answer::Whole { len } => *len,
