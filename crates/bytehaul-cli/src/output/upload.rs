@@ -8,7 +8,7 @@ use super::human::{Bytes, Time, count, mean_rate};
 use super::look::Look;
 use super::{Output, to_stderr};
 use crate::failure::Failure;
-use crate::output::json::upload::{is_old, shown};
+use crate::output::json::upload::shown;
 
 /// The upload of the command, as events speak of it.
 #[derive(Clone, Copy, Debug)]
@@ -109,8 +109,11 @@ fn summary(upload: Upload<'_>, outcome: &UploadOutcome) -> String {
     let place = outcome.location.as_deref().map(shown);
     let place = place.filter(|place| place.contains("://"));
     let place = place.as_deref().unwrap_or(url);
-    if is_old(outcome) {
-        return format!("{name}: the server has it already, nothing was sent ({place})");
+    if outcome.already_complete {
+        let digest = outcome.digest.as_ref().or(outcome.verified.as_ref());
+        let digest = digest.map(|digest| format!(", {} verified", digest.algorithm()));
+        let digest = digest.unwrap_or_default();
+        return format!("{name}: the server has it already, nothing was sent{digest} ({place})");
     }
     let mut text = format!(
         "{name}: {} in {} ({}/s",

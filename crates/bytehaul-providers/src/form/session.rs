@@ -65,8 +65,6 @@ impl Session {
             .get(MD5)
             .and_then(|hex| Digest::parse(Algorithm::Md5, hex).ok());
         let md5 = given.or(kept).filter(|_| unchanged);
-        let is_complete = saved.stage == Stage::Complete && unchanged;
-        let file_id = saved.extra.get(FILE_ID).cloned().map(Bytes::from);
         Self {
             form: form.clone(),
             url,
@@ -78,7 +76,6 @@ impl Session {
             ids: Ids::default(),
             cursor: Cursor::restored(&saved.parts),
             state: match md5 {
-                _ if is_complete => State::Done(file_id),
                 Some(_) => State::Prepare(Step::Begin),
                 None => State::Digest,
             },

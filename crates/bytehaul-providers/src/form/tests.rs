@@ -347,7 +347,7 @@ fn no_bytes_need_no_chunk() {
 }
 
 #[test]
-fn what_is_complete_is_not_prepared_again() {
+fn what_is_complete_is_asked_for_again() {
     let saved = Saved {
         stage: Stage::Complete,
         extra: [("file-id".to_owned(), "77".to_owned())].into(),
@@ -356,8 +356,15 @@ fn what_is_complete_is_not_prepared_again() {
     play(
         b"abc",
         Some(Left::new(saved.clone(), true)),
-        &[],
-        "done \"77\"",
+        &["prepare -> 200 {\"fileId\":\"78\"}"],
+        "done \"78\"",
+    );
+    // Nobody knows of it any more.
+    play(
+        b"abc",
+        Some(Left::new(saved.clone(), true)),
+        &["prepare -> 200", "0+3 -> 200"],
+        "done",
     );
     let rows = ["prepare -> 200", "0+3 -> 200"];
     play(b"abc", Some(Left::new(saved, false)), &rows, "done");

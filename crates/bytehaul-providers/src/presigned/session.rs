@@ -39,6 +39,8 @@ enum State {
     Commit,
     /// The completion came back with this, after one whose answer was lost.
     Check(Said),
+    /// An earlier run was told that the object is there.
+    Confirm,
     Done(Completed),
     Abort,
     Aborted,
@@ -79,10 +81,16 @@ impl Session {
         match left {
             Some(left) if left.saved.stage == Stage::Complete && left.unchanged => {
                 session.restore(&left.saved.parts);
-                session.state = State::Done(Completed {
-                    etag: left.saved.extra.get(ETAG).cloned(),
-                    ..Completed::default()
-                });
+                // Whether it still is, is for the server to say, where it can be asked.
+                let confirmed = session.plan.head.is_some();
+                session.state = if confirmed {
+                    State::Confirm
+                } else {
+                    State::Done(Completed {
+                        etag: left.saved.extra.get(ETAG).cloned(),
+                        ..Completed::default()
+                    })
+                };
             }
             Some(left) => session.restore(&left.saved.parts),
             None => session.restore(resumed),
@@ -116,7 +124,7 @@ impl Session {
                 (part.range.end <= available.until).then_some(What::Part(index))
             }
             State::Commit => Some(What::Commit),
-            State::Check(_) => Some(What::Check),
+            State::Check(_) | State::Confirm => Some(What::Check),
             State::Abort => Some(What::Abort),
             State::Done(_) | State::Aborted => None,
         }
@@ -246,7 +254,7 @@ impl Session {
 
     fn not_found(&self, said: Said) -> Result<(), Fault> {
         let State::Check(before) = &self.state else {
-            return Ok(());
+            return Err(gone(&said));
         };
         match said.fault("asking for the object") {
             Fault::Fatal(_) if matches!(said.status.as_u16(), 404 | 410) => {
@@ -276,6 +284,18 @@ impl Session {
     }
 }
 
+/// What an earlier run has completed is not found.
+fn gone(said: &Said) -> Fault {
+    match said.fault("asking for the object") {
+        Fault::Fatal(_) if matches!(said.status.as_u16(), 404 | 410) => {
+            let what = "an earlier run had completed it, and it is not there any more: it takes a new plan";
+            ProtocolError::new(ProtocolErrorKind::Status(said.status), what).into()
+        }
+        Fault::Fatal(_) => indeterminate(&format!("asking for the object: {said}")).into(),
+        fault => fault,
+    }
+}
+
 impl UploadSession for Session {
     fn next(&mut self, available: Available, now: SystemTime) -> Result<Next, ProtocolError> {
         // To discard what was staged, no source is needed.
@@ -300,7 +320,7 @@ impl UploadSession for Session {
             State::Done(completed) => return Ok(Next::Done(completed.clone())),
             State::Aborted => return Ok(Next::Aborted),
             _ if self.is_waiting() => return Ok(Next::Wait),
-            State::Sending | State::Commit | State::Check(_) | State::Abort => (),
+            State::Sending | State::Commit | State::Check(_) | State::Confirm | State::Abort => (),
         }
         let Some(what) = self.pick(available) else {
             return Ok(Next::Wait);
@@ -423,7 +443,7 @@ impl UploadSession for Session {
             State::Sending if self.parts.all_done() => Stage::Committing,
             State::Sending | State::Abort => Stage::Sending,
             State::Commit | State::Check(_) => Stage::Committing,
-            State::Done(_) => Stage::Complete,
+            State::Done(_) | State::Confirm => Stage::Complete,
             State::Aborted => Stage::Aborted,
         }
     }

@@ -266,8 +266,12 @@ impl Driver {
             self.stats.advance(state);
         }
         let stage = self.session.stage();
-        let is_news =
-            self.ledger.stage != Some(stage) || *step == Step::Begin || self.outruns_what_is_kept();
+        // A save beside the transfer may have been begun, and have failed.
+        let is_unkept = self.ledger.keeper.is_there() && !self.ledger.is_kept;
+        let is_news = is_unkept
+            || self.ledger.stage != Some(stage)
+            || *step == Step::Begin
+            || self.outruns_what_is_kept();
         if is_news && *step != Step::Abort {
             self.save_now().await?;
         }

@@ -224,6 +224,7 @@ async fn finish(
         bytes,
         sent: stats.wire.load(Relaxed),
         resumed_from: stats.resumed_from.load(Relaxed),
+        already_complete: stats.was_there(bytes),
         location: completed.location,
         etag: completed.etag,
         payload: completed.payload,

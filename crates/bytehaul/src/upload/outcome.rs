@@ -17,6 +17,8 @@ pub struct UploadOutcome {
     pub sent: u64,
     /// Bytes that an earlier run had sent and that were not sent again.
     pub resumed_from: u64,
+    /// Whether the server had it already, by an earlier run or by somebody else, so that no byte of it was sent.
+    pub already_complete: bool,
     /// Where the object is or what it is called, as the server said. It may be all that is needed to read or change it.
     pub location: Option<String>,
     /// Its entity tag, as the server said.
@@ -44,6 +46,7 @@ impl fmt::Debug for UploadOutcome {
             .field("bytes", &self.bytes)
             .field("sent", &self.sent)
             .field("resumed_from", &self.resumed_from)
+            .field("already_complete", &self.already_complete)
             .field("etag", &self.etag)
             .field("payload", &self.payload.as_ref().map(Bytes::len))
             .field("digest", &self.digest)

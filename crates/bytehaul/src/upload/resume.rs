@@ -104,6 +104,9 @@ pub(crate) async fn open(
         let parts = &left.saved.parts;
         let bytes: u64 = parts.iter().map(|part| part.size).sum();
         stats.resumed_from.store(bytes, Relaxed);
+        stats
+            .was_complete
+            .store(left.saved.stage == Stage::Complete, Relaxed);
         for part in parts {
             stats.known_sent(part.offset..part.end());
         }

@@ -1,7 +1,7 @@
 //! Counters that the parts of an upload share, and the snapshots made of them.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub(crate) struct Stats {
     pub(crate) wire: AtomicU64,
     pub(crate) resumed_from: AtomicU64,
     pub(crate) retries: AtomicU64,
+    /// Whether an earlier run was told that all of it is there.
+    pub(crate) was_complete: AtomicBool,
     acknowledged: AtomicU64,
     durable: AtomicU64,
     prefix: AtomicU64,
@@ -42,6 +44,7 @@ impl Stats {
             wire: AtomicU64::new(0),
             resumed_from: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            was_complete: AtomicBool::new(false),
             acknowledged: AtomicU64::new(0),
             durable: AtomicU64::new(0),
             prefix: AtomicU64::new(0),
@@ -103,6 +106,14 @@ impl Stats {
 
     pub(crate) fn durable(&self, bytes: u64) {
         self.durable.fetch_max(bytes, Relaxed);
+    }
+
+    /// Whether the server had all of so many bytes before, so that none was sent. What an earlier run has sent part by part is
+    /// not there before the end of this one.
+    pub(crate) fn was_there(&self, bytes: u64) -> bool {
+        let is_known = self.was_complete.load(Relaxed);
+        let is_instant = bytes > 0 && self.resumed_from.load(Relaxed) == 0;
+        self.wire.load(Relaxed) == 0 && (is_known || is_instant)
     }
 
     /// One look at everything.

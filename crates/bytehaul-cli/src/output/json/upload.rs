@@ -128,7 +128,7 @@ fn completed_detail(outcome: &UploadOutcome) -> Detail<'_> {
         bytes: outcome.bytes,
         sent: outcome.sent,
         resumed_from: outcome.resumed_from,
-        already_complete: is_old(outcome),
+        already_complete: outcome.already_complete,
         location: outcome.location.as_deref().map(shown),
         etag: outcome.etag.as_deref(),
         payload: text.and_then(Result::ok),
@@ -138,13 +138,6 @@ fn completed_detail(outcome: &UploadOutcome) -> Detail<'_> {
         retries: outcome.retries,
         connections: outcome.connections,
     }
-}
-
-/// Whether the server had it already, be it by an earlier run, so that no byte of it was sent.
-pub(crate) fn is_old(outcome: &UploadOutcome) -> bool {
-    // Without any request it was known here. What an earlier run has sent part by part is not old before the end of this one.
-    outcome.connections == 0
-        || (outcome.bytes > 0 && outcome.sent == 0 && outcome.resumed_from == 0)
 }
 
 /// A location as it may be shown. What is no URL may be the server's own name for the object.

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use bytehaul_testkit::nginx::Nginx;
 use bytehaul_testkit::uploads::{Fault, FormServer, Gate, TusServer};
 
-use super::{Desk, md5};
-use crate::command::support::MIB;
+use super::{Desk, content, md5};
+use crate::command::providers::{Counter, Shop};
+use crate::command::support::{MIB, check_failure};
 
 #[test]
 fn wrong_arguments_try_nothing() {
@@ -193,6 +194,27 @@ fn a_full_disk_where_uploads_are_remembered() {
     );
     drop(full);
     desk.works(&words);
+}
+
+/// Its digest is known before the first request, so that it is a save beside that which fails first.
+#[test]
+fn a_full_disk_before_an_object_of_a_provider() {
+    let Some(counter) = Shop::oss().map(Counter::new) else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let Some(full) = Full::mount(dir.path().to_owned()) else {
+        return;
+    };
+    for len in [200, 3 * MIB] {
+        counter.write("up.bin", &content(len));
+        let (state, url) = (full.0.to_str().unwrap(), counter.shop.url("object"));
+        let words = ["put", "-q", "--part-size", "1M", "--state-dir", state];
+        let failed = counter.command(&[&words[..], &["up.bin", &url]].concat());
+        check_failure(&failed.run().unwrap(), 6, &["hint: free some space"]);
+        assert_eq!(counter.shop.gate().lines(), [""; 0]);
+        assert_eq!(counter.shop.object("object"), None);
+    }
 }
 
 /// A small file system without any room, where this user may mount one.

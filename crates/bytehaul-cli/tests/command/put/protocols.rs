@@ -18,7 +18,8 @@ fn check(desk: &Desk, gate: &Gate, words: &[&str], stored: impl Fn() -> Option<V
     gate.forget();
     let again = desk.works(words).err();
     assert!(again.contains("nothing was sent"), "{again}");
-    assert_eq!(gate.lines(), [""; 0]);
+    // It may be asked for, with the few fields of a form.
+    assert!(gate.received() < 1024, "{:?}", gate.lines());
     // The last byte is another one now.
     let mut bytes = bytes;
     if let Some(last) = bytes.last_mut() {

@@ -419,6 +419,16 @@ fn a_run_goes_on_where_another_was() {
         resume(two(), |saved| saved.stage = Stage::Complete, &[]),
         "done"
     );
+    // Where it can be asked, it is.
+    let confirm = |answer: &str| {
+        let complete = |saved: &mut crate::Saved| saved.stage = Stage::Complete;
+        resume(with_head(), complete, &[&format!("HEAD /k -> {answer}")])
+    };
+    assert_eq!(confirm("200 content-length=6"), "done");
+    for answer in ["404", "403", "200 content-length=7"] {
+        let ended = confirm(answer);
+        assert_ne!(ended, "done", "{answer}");
+    }
 }
 
 #[test]

@@ -116,12 +116,14 @@ impl Session {
 
     fn take(&mut self, left: Left) {
         let saved = left.saved;
-        if saved.stage == Stage::Complete {
+        let is_complete = saved.stage == Stage::Complete;
+        let url = saved.session.as_ref().and_then(|id| kept(id.as_str()));
+        // Whether it is still there is for the server to say.
+        if is_complete && url.is_none() {
             self.carried.location = saved.session.map(|id| id.as_str().to_owned());
             self.state = State::Done;
             return;
         }
-        let url = saved.session.as_ref().and_then(|id| kept(id.as_str()));
         if url.is_none() || saved.stage == Stage::Aborted {
             return;
         }
@@ -129,7 +131,7 @@ impl Session {
         self.touched = !saved.extra.contains_key(UNTOUCHED);
         let unchanged = left.unchanged && !saved.extra.contains_key(DOUBTFUL);
         self.progress = Progress::resumed(&saved.parts, unchanged);
-        self.maybe_complete = saved.extra.contains_key(COMPLETING);
+        self.maybe_complete = is_complete || saved.extra.contains_key(COMPLETING);
         self.state = State::Check;
     }
 

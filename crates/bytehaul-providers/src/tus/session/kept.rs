@@ -25,7 +25,8 @@ impl Session {
         self.partial_size = None;
         let saved = left.saved;
         let url = saved.session.as_ref().and_then(|id| kept(id.as_str()));
-        if saved.stage == Stage::Complete {
+        // Whether it is still there is for the server to say, as long as it can be asked and sent again.
+        if saved.stage == Stage::Complete && (url.is_none() || self.len.is_none()) {
             self.state = State::Done(at(url));
             return;
         }
@@ -46,7 +47,8 @@ impl Session {
     fn take_partials(&mut self, left: Left) {
         let saved = left.saved;
         let joined = saved.session.as_ref().and_then(|id| kept(id.as_str()));
-        if saved.stage == Stage::Complete {
+        let is_complete = saved.stage == Stage::Complete;
+        if is_complete && (joined.is_none() || self.len.is_none()) {
             self.partial_size = None;
             self.state = State::Done(at(joined));
             return;
@@ -83,7 +85,7 @@ impl Session {
                 };
             }
         }
-        self.joined_maybe = saved.stage == Stage::Committing;
+        self.joined_maybe = is_complete || saved.stage == Stage::Committing;
         if let (true, Some(url)) = (proven && self.joined_maybe, joined) {
             self.state = State::Verify(url);
         }
