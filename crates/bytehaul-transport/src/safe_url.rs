@@ -67,7 +67,8 @@ impl SafeUrl {
         text
     }
 
-    fn redacted(&self) -> String {
+    /// What is shown, however long it is: for whoever has to find the object again by it, rather than to read it.
+    pub fn redacted(&self) -> String {
         let mut text = self.base();
         let mut separator = '?';
         for pair in self.pairs() {

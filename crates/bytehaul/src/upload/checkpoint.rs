@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::session::blocking;
 use crate::spec::Durability;
 use crate::upload::error::UploadError;
-use crate::upload::job::Job;
+use crate::upload::job::{Job, shown_target};
 use crate::upload::spec::{CheckpointPlace, UploadSource};
 
 /// How far an upload is, as a value: what [`UploadHandle::checkpoint`](crate::UploadHandle::checkpoint) gives and
@@ -78,7 +78,7 @@ impl Checkpoint {
     /// of records.
     pub(crate) fn may_be_of(&self, identity: &str, target: &str) -> bool {
         let ours = self.identity.as_ref();
-        ours.is_none_or(|ours| *ours == hashed(identity)) || crate::session::shown(target) == target
+        ours.is_none_or(|ours| *ours == hashed(identity)) || shown_target(target) == target
     }
 
     /// As JSON.

@@ -76,7 +76,7 @@ pub(crate) enum OnCancel {
 impl Job {
     /// Checks every field; nothing is sent or opened.
     pub(crate) fn new(spec: UploadSpec) -> Result<Self, UploadError> {
-        let target = crate::session::shown(&spec.protocol.target());
+        let target = shown_target(&spec.protocol.target());
         let safe_url = safe_url(&*spec.protocol);
         let valid = spec.protocol.validate();
         valid.map_err(|error| UploadError::protocol(&safe_url, error))?;
@@ -186,6 +186,14 @@ pub(crate) fn target_identity(target: &str) -> String {
     SafeUrl::from(url).identity()
 }
 
+/// A target as records show it: redacted, and whole, so that what was begun there can be found by it.
+pub(crate) fn shown_target(target: &str) -> String {
+    match Url::parse(target.trim()) {
+        Ok(url) if url.has_host() => SafeUrl::from(url).redacted(),
+        Ok(_) | Err(_) => crate::session::shown(target),
+    }
+}
+
 /// A URL for messages; of a target that is none, a text in its place.
 pub(crate) fn safe_url(protocol: &dyn UploadProtocol) -> SafeUrl {
     let target = protocol.target();
@@ -214,3 +222,19 @@ const AUTOMATIC: usize = 4;
 
 /// More would only be an attack on somebody.
 const MAX_CONNECTIONS: u32 = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_target_is_kept_whole_and_without_secrets() {
+        let path = "日".repeat(400);
+        let kept = shown_target(&format!("https://u:hunter2@h/{path}?sig=0123456789&v=2"));
+        assert!(
+            kept.starts_with("https://h/%E6%97%A5") && kept.ends_with("?sig=***&v=2"),
+            "{kept}"
+        );
+        assert_eq!(shown_target(&kept), kept);
+    }
+}

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::upload::checkpoint::{Checkpoint, identity_of};
 use crate::upload::error::UploadError;
+use crate::upload::job::shown_target;
 use crate::upload::spec::{CheckpointPlace, UploadSource, UploadSpec};
 
 /// The records of all uploads whose checkpoints are kept in one directory ([`CheckpointPlace::Directory`]). A record is
@@ -119,8 +120,8 @@ impl UploadLedger {
             return Err(UploadError::parameter("record", "it cannot be read"));
         };
         let target = protocol.target();
-        let is_so_shown = checkpoint.protocol == protocol.name()
-            && checkpoint.target == crate::session::shown(&target);
+        let is_so_shown =
+            checkpoint.protocol == protocol.name() && checkpoint.target == shown_target(&target);
         let source = UploadSource::Bytes(Bytes::new());
         let spec = UploadSpec::new(source, protocol).name(&checkpoint.source);
         if !is_so_shown || !checkpoint.may_be_of(&spec.identity(), &target) {
