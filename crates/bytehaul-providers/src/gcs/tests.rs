@@ -29,6 +29,8 @@ struct Store {
     /// A chunk is kept up to here alone, on the grid.
     keeps: Option<u64>,
     is_barred: bool,
+    /// How a look at the object is refused.
+    refuses: Option<u16>,
     log: Vec<String>,
 }
 
@@ -53,6 +55,14 @@ impl Store {
         let Some(id) = id else {
             if field("authorization") != Some(format!("Bearer t{}", self.valid)) {
                 return status(401);
+            }
+            if exchange.method == "GET" {
+                assert_eq!(exchange.url.path(), "/storage/v1/b/bucket/o/a%20name");
+                return match (self.refuses, &self.object) {
+                    (Some(refused), _) => status(refused),
+                    (None, None) => status(404),
+                    (None, Some(_)) => self.description(),
+                };
             }
             assert_eq!(exchange.url.path(), "/upload/storage/v1/b/bucket/o");
             self.opened += 1;
@@ -183,7 +193,14 @@ impl Driver {
     }
 
     fn drive(&mut self, fates: &[Fate]) -> Result<Completed, ProtocolError> {
-        let mut session = self.open(None);
+        self.go_on(self.open(None), fates)
+    }
+
+    fn go_on(
+        &mut self,
+        mut session: Box<dyn UploadSession>,
+        fates: &[Fate],
+    ) -> Result<Completed, ProtocolError> {
         let mut saved = session.saved();
         let mut fates = fates.iter();
         let all = self.source.len() as u64;
@@ -443,6 +460,49 @@ fn the_server_says_where_it_is() {
         &[Fate::Expired],
         &["POST", "POST", "PUT bytes 0-99/100"],
     );
+}
+
+/// The session of a finished upload answers for the upload, not for what stands there today, so that is looked at.
+#[test]
+fn a_complete_upload_is_looked_for() {
+    let saved = |session: &dyn UploadSession| {
+        let mut saved = session.saved();
+        saved.session = Some(crate::SessionId::new(
+            "https://storage.googleapis.com/s?upload_id=1",
+        ));
+        saved
+    };
+    let check = |unchanged: bool, change: fn(&mut Store), expected: &[&str]| {
+        let mut driver = Driver::new(100);
+        driver.drive(&[]).unwrap();
+        let mut left = Saved {
+            stage: Stage::Complete,
+            ..saved(&*driver.open(None))
+        };
+        left.extra.insert("etag".into(), "E".into());
+        let mut store = driver.store.lock().unwrap();
+        store.log.clear();
+        change(&mut store);
+        drop(store);
+        let session = driver.open(Some(Left::new(left, unchanged)));
+        let completed = driver.go_on(session, &[]).unwrap();
+        assert_eq!(completed.etag.as_deref(), Some("E"));
+        let store = driver.store.lock().unwrap();
+        assert_eq!(store.log, expected);
+        assert_eq!(store.object.as_ref(), Some(&driver.source));
+    };
+    let sent = "PUT bytes 0-99/100";
+    check(true, |_| (), &["GET"]);
+    check(true, |store| store.valid += 1, &["GET"]);
+    // It is not there, or another one is, or it may not be looked at.
+    let anew = ["GET", "POST", sent];
+    check(true, |store| store.object = None, &anew);
+    check(true, |store| store.object = Some(vec![0]), &anew);
+    let refused = ["GET", "GET", "POST", sent];
+    check(true, |store| store.refuses = Some(403), &refused);
+    check(true, |store| store.refuses = Some(501), &anew);
+    // The source is another one.
+    check(false, |_| (), &["POST", sent]);
 }
 
 #[test]

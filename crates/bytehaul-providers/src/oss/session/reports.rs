@@ -311,8 +311,8 @@ impl Session {
                 }
                 self.state = State::Sending;
             }
-            // Nobody has said anything else since the server said that it was there.
-            (What::Head, State::Still(completed)) => self.is_there(completed),
+            // Whether it is still there nobody says, and sending it again comes to the same.
+            (What::Head, State::Still(_)) => self.afresh(),
             _ => return self.not_taken(id, what, said),
         }
         self.flights.remove(&id);
