@@ -229,6 +229,11 @@ fn connection_strings_of_azure() {
         ("AZURE_STORAGE_SAS_TOKEN", format!("?{sas}")),
     ];
     goes_up_and_down(&counter, &by_token, "by-sas", &[]);
+    // It is not for other hosts.
+    let elsewhere = "http://127.0.0.1:1/c/b";
+    let put = ["put", "-q", "--protocol", "azure", "f.bin", elsewhere];
+    let refused = counter.command_with(&by_token, &put).run().unwrap();
+    check_failure(&refused, 2, &["credentials", "AZURE_STORAGE_ACCOUNT"]);
     let wrong = string("AccountKey=*");
     let refused = counter.command_with(&wrong, &words).run().unwrap();
     check_failure(&refused, 2, &["base64"]);
