@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 use url::Url;
 
 use super::answers::{Verdict, verdict};
-use super::listing::below_root;
+use super::listing::{MOST_OF_A_TAG, below_root};
 use super::sign;
 use super::wire::Signer;
 use crate::s3::{S3, S3Credentials};
@@ -115,6 +115,7 @@ impl S3 {
             ));
         }
         let upload = below_root(answer.body, "UploadId");
+        let upload = upload.filter(|id| id.len() <= MOST_OF_A_TAG);
         upload.map(SessionId::new).ok_or_else(|| {
             let what = "the answer to the creation has no upload id";
             ProtocolError::new(ProtocolErrorKind::Parse, what)

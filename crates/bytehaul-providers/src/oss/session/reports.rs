@@ -6,7 +6,7 @@ use bytehaul_integrity::Crc;
 
 use super::{MOST_ROUNDS, Reason, Session, State, What};
 use crate::oss::answers::{self, Said, Verdict, verdict};
-use crate::oss::listing::{Listed, More};
+use crate::oss::listing::{Listed, MOST_OF_A_TAG, More};
 use crate::{
     Answer, Completed, ExchangeId, Fault, PartReceipt, PartState, ProtocolError, ProtocolErrorKind,
     xml,
@@ -52,7 +52,7 @@ impl Session {
         match what {
             What::Begin => {
                 let upload = xml::at(answer.body, &["InitiateMultipartUploadResult", "UploadId"]);
-                let Some(upload) = upload else {
+                let Some(upload) = upload.filter(|id| id.len() <= MOST_OF_A_TAG) else {
                     let what = "the answer to the creation has no upload id";
                     return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
                 };

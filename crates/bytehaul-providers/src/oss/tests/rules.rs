@@ -428,6 +428,14 @@ fn another_endpoint_is_followed_once() {
     .ends("Status(403): the bucket has another endpoint: status 403, AccessDenied");
 }
 
+/// What is named goes into URLs and into the checkpoint.
+#[test]
+fn an_upload_whose_id_nobody_would_give() {
+    let id = "x".repeat(1025);
+    let created: &'static str = format!("200 <InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>").leak();
+    script(&[("POST uploads", created)]).ends("Parse: the answer to the creation has no upload id");
+}
+
 #[test]
 fn an_abort_discards_its_own_upload() {
     script(&[]).aborts().ends("aborted");

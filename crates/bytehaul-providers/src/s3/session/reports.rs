@@ -10,7 +10,7 @@ use super::resume::unknown;
 use super::{Listing, Looking, MOST_RESTARTS, Session, State, What};
 use crate::s3::answers::{self, Said, Verdict};
 use crate::s3::digests::Digests;
-use crate::s3::listing::{PartList, below_root, xml_root};
+use crate::s3::listing::{MOST_OF_A_TAG, PartList, below_root, xml_root};
 use crate::{
     Algorithm, Answer, Completed, Digest, ExchangeId, Fault, PartReceipt, PartState, ProtocolError,
     ProtocolErrorKind,
@@ -80,7 +80,8 @@ impl Session {
     fn taken(&mut self, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
         match what {
             What::Begin => {
-                let Some(upload) = below_root(answer.body, "UploadId") else {
+                let upload = below_root(answer.body, "UploadId");
+                let Some(upload) = upload.filter(|id| id.len() <= MOST_OF_A_TAG) else {
                     let what = "the answer to the creation has no upload id";
                     return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
                 };

@@ -485,6 +485,15 @@ fn an_earlier_run() {
     after_sending(&[end]).left(odd).ends("done \"whole\"");
 }
 
+/// What is named goes into URLs and into the checkpoint.
+#[test]
+fn an_upload_whose_id_nobody_would_give() {
+    let id = "x".repeat(1025);
+    let created: &'static str = format!("200 <InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>").leak();
+    script(&[("POST uploads=", created)])
+        .ends("Parse: the answer to the creation has no upload id");
+}
+
 #[test]
 fn aborts() {
     script(&[]).aborts().ends("aborted");
