@@ -115,7 +115,7 @@ impl ListUploads {
                     self.has_moved = true;
                     Ok(Vec::new())
                 }
-                _ => Err(said.fault(&format!("the bucket is in {region}"))),
+                _ => Err(said.in_region(&region).fault("list of uploads")),
             },
             Verdict::Refused(said)
             | Verdict::Gone(said)

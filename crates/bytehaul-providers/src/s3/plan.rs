@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::answers::{Verdict, verdict};
+use super::answers::{Verdict, shown, verdict};
 use super::listing::{MOST_OF_A_TAG, below_root};
 use super::sign;
 use super::wire::Signer;
@@ -106,7 +106,9 @@ impl S3 {
     pub fn created(answer: &Answer<'_>) -> Result<SessionId, ProtocolError> {
         if !answer.status.is_success() {
             let what = match verdict(answer, UNIX_EPOCH) {
-                Verdict::Elsewhere(region, said) => format!("the bucket is in {region}: {said}"),
+                Verdict::Elsewhere(region, said) => {
+                    format!("the bucket is in {}: {said}", shown(&region))
+                }
                 _ => format!("creation of the upload: status {}", answer.status.as_u16()),
             };
             return Err(ProtocolError::new(

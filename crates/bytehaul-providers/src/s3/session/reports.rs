@@ -43,13 +43,7 @@ impl Session {
                 self.flights.remove(&id);
                 Ok(())
             }
-            Verdict::Refused(said) => match self.keys.refused(what, generation) {
-                true => {
-                    self.put_back(id);
-                    Ok(())
-                }
-                false => self.not_taken(id, what, said),
-            },
+            Verdict::Refused(said) => self.refused(id, what, generation, said),
             Verdict::Elsewhere(region, said) => match self.wire.location.in_region(&region) {
                 Some(location) if !self.has_moved => {
                     self.wire.location = location;
@@ -57,8 +51,15 @@ impl Session {
                     self.put_back(id);
                     Ok(())
                 }
-                _ => Err(said.fault(&format!("the bucket is in {region}"))),
+                // It is where it was asked for, so that is not what is wrong.
+                None if what == What::Look && said.is_mute() => {
+                    self.refused(id, what, generation, said)
+                }
+                _ => self.not_taken(id, what, said.in_region(&region)),
             },
+            Verdict::Final(said) if what == What::Look && said.is_mute() => {
+                self.refused(id, what, generation, said)
+            }
             Verdict::Gone(said) if what != What::Abort => self.gone(id, what, said),
             Verdict::Corrupt(said) if what == What::Commit => {
                 let what = format!("the object is not what was sent: {said}");
@@ -75,6 +76,21 @@ impl Session {
                 self.not_taken(id, what, said)
             }
         }
+    }
+
+    /// The credentials are not taken, or it cannot be told from that: others are asked for once.
+    fn refused(
+        &mut self,
+        id: ExchangeId,
+        what: What,
+        generation: u64,
+        said: Said,
+    ) -> Result<(), Fault> {
+        if self.keys.refused(what, generation) {
+            self.put_back(id);
+            return Ok(());
+        }
+        self.not_taken(id, what, said)
     }
 
     fn taken(&mut self, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
