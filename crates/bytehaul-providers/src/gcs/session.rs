@@ -46,6 +46,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the last chunk may have made the object though no answer said so.
     is_in_doubt: bool,
+    /// Whether that was so of a session that is gone.
+    was_in_doubt: bool,
     /// How many times all was begun anew.
     restarts: u32,
 }
@@ -104,6 +106,7 @@ impl Session {
             flight: None,
             state: State::Open,
             is_in_doubt: false,
+            was_in_doubt: false,
             restarts: 0,
         };
         if let Some(left) = left {
@@ -341,9 +344,13 @@ impl Session {
                 true => "the session is gone, with what it had of a stream",
                 false => "the session is gone again",
             };
-            return Err(ProtocolError::new(ProtocolErrorKind::Status(status), what));
+            return Err(match self.is_in_doubt || self.was_in_doubt {
+                true => unknown(what),
+                false => ProtocolError::new(ProtocolErrorKind::Status(status), what),
+            });
         }
         self.restarts += 1;
+        self.was_in_doubt |= self.is_in_doubt;
         self.is_in_doubt = false;
         self.url = None;
         self.cursor = Cursor::default();
@@ -366,16 +373,15 @@ impl Session {
                 Ok(())
             }
             (What::Ask | What::Chunk(_), _) if is_gone => Ok(self.restart(status)?),
+            // An object that is in the way may be ours.
+            (What::Open(_) | What::Ask | What::Chunk(_), _)
+                if (self.is_in_doubt || self.was_in_doubt) && !is_passing(status) =>
+            {
+                Err(unknown(&format!("the next one was status {}", status.as_u16())).into())
+            }
             _ if status == StatusCode::PRECONDITION_FAILED => {
                 let what = "an object is there already: status 412";
                 Err(ProtocolError::new(ProtocolErrorKind::Changed, what).into())
-            }
-            (What::Ask | What::Chunk(_), _) if self.is_in_doubt && !is_passing(status) => {
-                let status = status.as_u16();
-                let what = format!(
-                    "it cannot be known whether the object was made: an answer was lost, and the next one was status {status}"
-                );
-                Err(ProtocolError::new(ProtocolErrorKind::Indeterminate, what).into())
             }
             _ => Err(Fault::Status),
         }
@@ -466,7 +472,9 @@ impl UploadSession for Session {
                 let keys = self.keys.as_mut();
                 match keys.is_some_and(|keys| keys.refused((), *generation)) {
                     true => Ok(()),
-                    false if matches!(what, What::Look(_)) => self.not_taken(what, status),
+                    false if self.was_in_doubt || matches!(what, What::Look(_)) => {
+                        self.not_taken(what, status)
+                    }
                     false => {
                         let what = format!("opening the session: status {}", status.as_u16());
                         Err(ProtocolError::new(ProtocolErrorKind::Status(status), what).into())
@@ -581,6 +589,12 @@ fn is_passing(status: StatusCode) -> bool {
 
 fn text(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("numbers are fit for a field")
+}
+
+fn unknown(what: &str) -> ProtocolError {
+    let what =
+        format!("it cannot be known whether the object was made: an answer was lost, and {what}");
+    ProtocolError::new(ProtocolErrorKind::Indeterminate, what)
 }
 
 fn wrong() -> ProtocolError {
