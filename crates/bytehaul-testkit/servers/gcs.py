@@ -25,6 +25,7 @@ PORT, TOKEN = int(sys.argv[1]), sys.argv[2]
 SESSIONS, OBJECTS = Path("sessions"), Path("objects")
 GRID = 256 << 10
 BEGIN = re.compile("(/upload/storage/v1/b/[^/]+/o)")
+DESCRIPTION = re.compile("/storage/v1/b/[^/]+/o/([^/]+)")
 RANGE = re.compile(r"bytes (?:(?P<first>\d+)-(?P<last>\d+)|\*)/(?P<total>\d+|\*)")
 
 
@@ -65,7 +66,7 @@ def describe(name, data):
             "name": name,
             "size": str(len(data)),
             "crc32c": base64.b64encode(crc).decode(),
-            "etag": f"CM{len(data)}=",
+            "etag": f"CM{crc.hex()}=",
         }
     ).encode()
 
@@ -73,6 +74,9 @@ def describe(name, data):
 class Gcs(loopback.Handler):
     def do_POST(self):
         self.guarded(self.begin)
+
+    def do_GET(self):
+        self.guarded(self.tell)
 
     def do_PUT(self):
         self.guarded(self.take)
@@ -119,6 +123,15 @@ class Gcs(loopback.Handler):
         (SESSIONS / f"{session}.json").write_text(json.dumps(kept))
         query = urllib.parse.urlencode({"uploadType": "resumable", "upload_id": session})
         self.answer(status, headers=[("Location", f"http://{self.headers['Host']}{self.url.path}?{query}")])
+
+    def tell(self):
+        found = DESCRIPTION.fullmatch(self.url.path)
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise Rejected(401, "no such token")
+        name = urllib.parse.unquote(found[1]) if found else ""
+        if not of_object(name).is_file():
+            raise Rejected(404, "no such object")
+        self.answer(200, describe(name, of_object(name).read_bytes()))
 
     def session(self):
         session = self.query.get("upload_id", "")

@@ -91,13 +91,6 @@ impl AzureCredentials {
     }
 }
 
-impl SasToken {
-    /// The query, without `?`.
-    pub(super) fn query(&self) -> &Secret {
-        &self.query
-    }
-}
-
 impl Credentials for AzureCredentials {
     fn expires_at(&self) -> Option<SystemTime> {
         match self {

@@ -56,6 +56,21 @@ impl Address {
         Ok((Self::new(endpoint, &container, &blob)?, sas))
     }
 
+    /// Whether the credentials of this endpoint, or else of this account in the public cloud, are for it.
+    pub(super) fn is_at(
+        &self,
+        endpoint: Option<&str>,
+        account: Option<&str>,
+    ) -> Result<bool, ProtocolError> {
+        let theirs = match (endpoint, account) {
+            (Some(endpoint), _) => Endpoint::parse(endpoint)?,
+            (None, Some(account)) => Endpoint::of_account(account)?,
+            (None, None) => return Ok(false),
+        };
+        let theirs = format!("{}{}/", theirs.origin, theirs.path);
+        Ok(self.url.as_str().starts_with(&theirs))
+    }
+
     fn new(endpoint: Endpoint, container: &str, blob: &str) -> Result<Self, ProtocolError> {
         let is_letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-$".contains(c);
         if container.is_empty() || container.len() > 63 || !container.chars().all(is_letter) {

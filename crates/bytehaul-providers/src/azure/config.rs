@@ -1,5 +1,7 @@
 //! Settings of uploads to Azure, and where they are usually found.
 
+use url::Url;
+
 use crate::azure::AzureCredentials;
 use crate::blocks::{Existing, MOST_IN_A_BLOCK};
 use crate::{CredentialSource, ProtocolError};
@@ -82,10 +84,11 @@ impl AzureConfig {
 
     /// The settings that an environment names, where `lookup` gives a variable's value: `AZURE_STORAGE_CONNECTION_STRING`, and
     /// before what is in it `AZURE_STORAGE_ACCOUNT`, `AZURE_STORAGE_KEY` or else `AZURE_STORAGE_SAS_TOKEN`, and
-    /// `AZURE_STORAGE_SERVICE_ENDPOINT`. Empty ones do not count.
+    /// `AZURE_STORAGE_SERVICE_ENDPOINT`. Empty ones do not count. Of a connection string of another account than
+    /// `AZURE_STORAGE_ACCOUNT`, nothing does.
     ///
     /// # Errors
-    /// One of them cannot be used. No value is in the error.
+    /// One of them cannot be used, or the account has no credentials but those of another. No value is in the error.
     pub fn from_env(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ProtocolError> {
         let of = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let mut config = match of("AZURE_STORAGE_CONNECTION_STRING") {
@@ -93,9 +96,17 @@ impl AzureConfig {
             None => Self::default(),
         };
         if let Some(account) = of("AZURE_STORAGE_ACCOUNT") {
-            // The endpoint of another account is no use.
-            if config.account.as_ref() != Some(&account) {
-                config.endpoint = None;
+            // Endpoint and credentials of another account are not for this one.
+            if !config.may_be_of(&account) {
+                let has_own = ["AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN"];
+                if config.credentials.is_some()
+                    && !has_own.into_iter().any(|name| of(name).is_some())
+                {
+                    let reason = "AZURE_STORAGE_CONNECTION_STRING is of another account than AZURE_STORAGE_ACCOUNT: \
+                                  unset one, or set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN";
+                    return Err(ProtocolError::parameter("account", reason));
+                }
+                config = Self::default();
             }
             config.account = Some(account);
         }
@@ -171,6 +182,15 @@ impl AzureConfig {
         })
     }
 
+    /// Whether nothing in a connection string is of another account than this.
+    fn may_be_of(&self, account: &str) -> bool {
+        match (&self.account, &self.endpoint) {
+            (Some(own), _) => own == account,
+            (None, Some(endpoint)) => is_of_account(endpoint, account),
+            (None, None) => true,
+        }
+    }
+
     /// What requests are authorised with, for machines that are handed the credentials; `None`: nothing is set.
     pub fn credential_source(&self) -> Option<&CredentialSource<AzureCredentials>> {
         self.credentials.as_ref()
@@ -186,6 +206,14 @@ impl AzureConfig {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// Whether an endpoint has the account's name in its host or, as emulators have it, for its path.
+fn is_of_account(endpoint: &str, account: &str) -> bool {
+    Url::parse(endpoint).is_ok_and(|url| {
+        let host = url.host_str().and_then(|host| host.split('.').next());
+        host == Some(account) || url.path().trim_matches('/') == account
+    })
 }
 
 /// Account, key and endpoint of every emulator, which Microsoft publishes.
@@ -289,5 +317,27 @@ mod tests {
             &format!("{at_one} key of one"),
         );
         check(&[("CONNECTION_STRING", "x")], "refused");
+        // What opens one account is not for another.
+        check(&[whole, account], "refused");
+        check(&[whole, account, sas], "acct - sas");
+        check(
+            &[whole, ("ACCOUNT", "one")],
+            &format!("{at_one} key of one"),
+        );
+        for (endpoint, expected) in [
+            ("https://acct.blob.core.windows.net", true),
+            ("http://127.0.0.1:1/acct", true),
+            ("https://acct2.blob.core.windows.net", false),
+            ("https://one.blob.core.windows.net", false),
+        ] {
+            let text = format!("BlobEndpoint={endpoint};SharedAccessSignature=sig=x");
+            let expected = match expected {
+                true => format!("acct {endpoint} sas"),
+                false => "refused".to_owned(),
+            };
+            check(&[("CONNECTION_STRING", &text), account], &expected);
+        }
+        let loose = ("CONNECTION_STRING", "SharedAccessSignature=sig=x");
+        check(&[loose, account], "acct - sas");
     }
 }

@@ -79,17 +79,30 @@ struct Setup {
 
 impl Azure {
     /// A blob by `az://container/blob`, where the name is taken as it is, or by its URL, where it is percent-encoded and a SAS may
-    /// follow. Nothing is sent.
+    /// follow. Where none does, the URL has to be at the endpoint of the settings, or else of their account: credentials go
+    /// nowhere else. Nothing is sent.
     ///
     /// # Errors
-    /// The address or a setting cannot be used, or there are no credentials. No signature is in the error.
+    /// The address or a setting cannot be used, or there are no credentials, or not for this URL. No signature is in the error.
     pub fn new(address: &str, config: AzureConfig) -> Result<Self, ProtocolError> {
         config.validate()?;
         let (endpoint, account) = (config.endpoint.as_deref(), config.account.as_deref());
+        let is_url = !address.starts_with("az://");
         let (address, sas) = Address::parse(address, endpoint, account)?;
         let credentials = match (sas, &config.credentials) {
             (Some(sas), _) => AzureCredentials::sas(sas)?.into(),
-            (None, Some(credentials)) => credentials.clone(),
+            (None, Some(credentials)) => {
+                let of_key = match credentials.given() {
+                    Some(AzureCredentials::SharedKey(key)) => Some(key.account()),
+                    Some(AzureCredentials::Sas(_)) | None => None,
+                };
+                if is_url && !address.is_at(endpoint, account.or(of_key))? {
+                    let reason = "they are not known to be for this URL: give its signature with it, or set its account or endpoint \
+                                  (AZURE_STORAGE_ACCOUNT, AZURE_STORAGE_SERVICE_ENDPOINT)";
+                    return Err(ProtocolError::parameter("credentials", reason));
+                }
+                credentials.clone()
+            }
             (None, None) => {
                 let reason = "none are there (AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_CONNECTION_STRING)";
                 return Err(ProtocolError::parameter("credentials", reason));
@@ -158,3 +171,61 @@ impl UploadProtocol for Azure {
 }
 
 const NAME: &str = "azure";
+
+#[cfg(test)]
+mod of_urls {
+    use super::*;
+
+    /// Credentials that are not in the URL itself go to the endpoint that they are for, and to no other that is typed.
+    #[test]
+    fn credentials_go_where_they_belong() {
+        let sas = || AzureConfig::new(AzureCredentials::sas("sig=s3cret").unwrap());
+        let key = || AzureConfig::new(AzureCredentials::shared_key("acct", "c2VjcmV0").unwrap());
+        let check = |config: AzureConfig, url: &str, expected: bool| match Azure::new(url, config) {
+            Ok(_) => assert!(expected, "{url}"),
+            Err(error) => {
+                assert!(!expected, "{url}: {error}");
+                let error = error.to_string();
+                assert!(error.starts_with("invalid credentials: "), "{error}");
+                assert!(!error.contains("s3cret"), "{error}");
+            }
+        };
+        let public = "https://acct.blob.core.windows.net/c/b";
+        for config in [sas().account("acct"), key(), key().account("acct")] {
+            check(config.clone(), public, true);
+            check(config.clone(), "https://acct.blob.core.windows.net/b", true);
+            check(
+                config.clone(),
+                "http://acct.blob.core.windows.net/c/b",
+                false,
+            );
+            check(config.clone(), "https://any.host/c/b", false);
+            check(
+                config.clone(),
+                "https://acct.blob.core.windows.net:444/c/b",
+                false,
+            );
+            check(
+                config.clone(),
+                "https://acct2.blob.core.windows.net/c/b",
+                false,
+            );
+            check(config, "http://127.0.0.1:1/acct/c/b", false);
+        }
+        let emulator = || sas().account("acct").endpoint("http://127.0.0.1:1/acct/");
+        check(emulator(), "http://127.0.0.1:1/acct/c/b", true);
+        check(emulator(), "http://127.0.0.1:1/acct2/c/b", false);
+        check(emulator(), "http://127.0.0.1:2/acct/c/b", false);
+        check(emulator(), public, false);
+        check(
+            sas().endpoint("https://own.test"),
+            "https://own.test/c/b",
+            true,
+        );
+        check(sas(), public, false);
+        // One that is in the URL is for it.
+        check(sas(), "https://any.host/c/b?sig=own", true);
+        check(AzureConfig::default(), "https://any.host/c/b?sig=own", true);
+        check(AzureConfig::default(), public, false);
+    }
+}

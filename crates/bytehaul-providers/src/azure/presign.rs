@@ -10,10 +10,10 @@ use crate::{ProtocolError, ProtocolErrorKind};
 
 impl Azure {
     /// The blob's URL with a SAS of these permissions (`r` to download, `cw` to upload) that is good for so long from now on.
-    /// Where the credentials are a SAS, it is the URL with that one, which says itself what it allows.
     ///
     /// # Errors
-    /// The credentials are with a provider, whom nobody asks here.
+    /// The credentials are with a provider, whom nobody asks here, or they are a SAS: that cannot sign a narrower one, and to
+    /// hand it on itself would be to give away all that it opens.
     pub fn presign(
         &self,
         permissions: &str,
@@ -38,7 +38,11 @@ impl Azure {
         };
         let query = match credentials {
             AzureCredentials::SharedKey(key) => key.sas(self.container(), Some(self.blob()), sas),
-            AzureCredentials::Sas(given) => given.query().clone(),
+            AzureCredentials::Sas(_) => {
+                let reason =
+                    "a SAS cannot sign a narrower one: the account's key can (AZURE_STORAGE_KEY)";
+                return Err(ProtocolError::parameter("credentials", reason));
+            }
         };
         Ok(self.setup.address.with_query(query.expose()))
     }
@@ -84,10 +88,26 @@ mod tests {
         let link = link.unwrap();
         let start = "https://acct.blob.core.windows.net/box/a%20b?sv=2023-11-03&se=2026-01-31T12%3A35%3A56Z&sr=b&sp=r&spr=https&sig=";
         assert!(link.as_str().starts_with(start), "{link}");
-        let over_http = azure("http://127.0.0.1:1/acct/box/f").presign("r", Duration::ZERO, now);
+        let key = AzureCredentials::shared_key("acct", "c2VjcmV0").unwrap();
+        let config = AzureConfig::new(key).endpoint("http://127.0.0.1:1/acct");
+        let over_http = Azure::new("az://box/f", config).unwrap();
+        let over_http = over_http.presign("r", Duration::ZERO, now);
         assert!(over_http.unwrap().as_str().contains("spr=https%2Chttp&"));
-        let by_sas = azure("https://h/box/f?sp=r&sig=a%2B").presign("w", Duration::MAX, now);
-        assert_eq!(by_sas.unwrap().as_str(), "https://h/box/f?sp=r&sig=a%2B");
+    }
+
+    /// It would be handed on with all that it opens, for as long as it does.
+    #[test]
+    fn a_signature_signs_no_other() {
+        let life = Duration::from_secs(60);
+        let by_sas = azure("https://h/box/f?sp=rwdl&sig=s3cret");
+        let expected = "invalid credentials: a SAS cannot sign a narrower one: the account's key can (AZURE_STORAGE_KEY)";
+        let refused = by_sas.presign("r", life, UNIX_EPOCH).unwrap_err();
+        assert_eq!(refused.to_string(), expected);
+        #[cfg(feature = "presigned")]
+        assert_eq!(
+            by_sas.plan(1, life, UNIX_EPOCH).unwrap_err().to_string(),
+            expected
+        );
     }
 
     #[cfg(feature = "presigned")]

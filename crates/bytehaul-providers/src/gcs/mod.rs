@@ -16,7 +16,9 @@
 //! The rules are those of [Google's page](https://cloud.google.com/storage/docs/performing-resumable-uploads): chunks are multiples
 //! of 256 KiB but the last, `308` with `Range` says how much has been kept, less than was sent if need be, and `404` and `410`
 //! mean that the session is gone and all begins anew. The session's URL is all that it takes to write to it, so that the
-//! token is sent with the first request alone, and the URL is in checkpoints and not in logs.
+//! token is sent with the first request alone, and the URL is in checkpoints and not in logs. What an earlier run has completed is
+//! looked for by the object's entity tag, for which the token has to be good for `storage.objects.get`; with another one, or a signed URL,
+//! it is sent again.
 //!
 //! When the object is complete, its CRC-32C, which the server names, is compared with that of the source.
 //!
@@ -267,6 +269,7 @@ impl UploadProtocol for Gcs {
             headers,
             body,
             chunk,
+            object: self.description(),
         };
         Ok(Box::new(Session::new(settings, token, object, left)))
     }
@@ -276,6 +279,24 @@ impl UploadProtocol for Gcs {
 type Opening = (Url, HeaderMap, Vec<u8>, Option<CredentialSource<GcsToken>>);
 
 impl Gcs {
+    /// Where the object's description is, which a signed URL does not open.
+    fn description(&self) -> Option<Url> {
+        let Start::Api {
+            endpoint,
+            bucket,
+            name,
+            ..
+        } = &self.start
+        else {
+            return None;
+        };
+        let mut url = endpoint.clone();
+        let path = endpoint.path().trim_end_matches('/');
+        url.set_path(&format!("{path}/storage/v1/b/{bucket}/o"));
+        url.path_segments_mut().ok()?.push(name);
+        Some(url)
+    }
+
     fn opening(&self, object: &Object) -> Result<Opening, ProtocolError> {
         let (endpoint, bucket, name, token) = match &self.start {
             Start::Signed { .. } if !object.metadata.is_empty() => {

@@ -24,11 +24,13 @@ pub(super) struct Settings {
     pub(super) body: Vec<u8>,
     /// Bytes, a multiple of the grid.
     pub(super) chunk: u64,
+    /// Where the object's description is; `None` with a signed URL, which opens a session and nothing else.
+    pub(super) object: Option<Url>,
 }
 
 pub(super) struct Session {
     settings: Settings,
-    /// For the opening alone; `None` with a signed URL.
+    /// For the opening and the object's description alone; `None` with a signed URL.
     keys: Option<Keys<GcsToken, ()>>,
     ids: Ids,
     len: Option<u64>,
@@ -44,6 +46,8 @@ pub(super) struct Session {
     state: State,
     /// Whether the last chunk may have made the object though no answer said so.
     is_in_doubt: bool,
+    /// Whether that was so of a session that is gone.
+    was_in_doubt: bool,
     /// How many times all was begun anew.
     restarts: u32,
 }
@@ -59,6 +63,8 @@ struct Flight {
 enum What {
     /// With credentials of this generation.
     Open(u64),
+    /// The same.
+    Look(u64),
     Ask,
     Chunk(Range<u64>),
     Abort,
@@ -67,8 +73,10 @@ enum What {
 #[derive(Clone)]
 enum State {
     Open,
-    /// To ask how much is there. An earlier run may have been told that all of it is.
-    Ask(Option<Completed>),
+    /// To look whether the object of an earlier run is still there, by its entity tag.
+    Look(String),
+    /// To ask how much is there.
+    Ask,
     Send,
     /// The object is there, and its bytes are to be compared.
     Verify(Finished, Option<ExchangeId>),
@@ -98,6 +106,7 @@ impl Session {
             flight: None,
             state: State::Open,
             is_in_doubt: false,
+            was_in_doubt: false,
             restarts: 0,
         };
         if let Some(left) = left {
@@ -114,16 +123,17 @@ impl Session {
         if len != self.len || saved.stage == Stage::Aborted {
             return;
         }
+        // A session that has ended answers for its upload, and not for what is there today: that is asked of the object,
+        // or sent again.
+        if saved.stage == Stage::Complete {
+            let etag = saved.extra.get(ETAG).filter(|_| left.unchanged);
+            if let (Some(etag), Some(_)) = (etag, &self.settings.object) {
+                self.state = State::Look(etag.clone());
+            }
+            return;
+        }
         let Some(url) = url.filter(|url| matches!(url.scheme(), "http" | "https")) else {
             return;
-        };
-        let told = match saved.stage {
-            Stage::Complete if !left.unchanged => return,
-            Stage::Complete => Some(Completed {
-                etag: saved.extra.get(ETAG).cloned(),
-                ..Completed::default()
-            }),
-            _ => None,
         };
         self.cursor = Cursor::restored(&saved.parts);
         self.trusted = match left.unchanged {
@@ -132,7 +142,7 @@ impl Session {
         };
         self.is_in_doubt = saved.stage == Stage::Committing;
         self.url = Some(url);
-        self.state = State::Ask(told);
+        self.state = State::Ask;
     }
 
     /// The next chunk, if enough of the source is there.
@@ -151,6 +161,7 @@ impl Session {
         let id = self.ids.fresh();
         let url = match &what {
             What::Open(_) => Some(&self.settings.url),
+            What::Look(_) => self.settings.object.as_ref(),
             What::Ask | What::Chunk(_) | What::Abort => self.url.as_ref(),
         };
         let Some(url) = url.cloned() else {
@@ -158,20 +169,23 @@ impl Session {
             return Err(ProtocolError::new(ProtocolErrorKind::Indeterminate, what));
         };
         let total = self.len.map_or("*".to_owned(), |len| len.to_string());
-        let mut headers = HeaderMap::new();
+        let mut headers = match &what {
+            What::Open(_) => self.settings.headers.clone(),
+            What::Look(_) | What::Ask | What::Chunk(_) | What::Abort => HeaderMap::new(),
+        };
+        if let Some(token) = token {
+            let text = format!("Bearer {}", token.token.expose());
+            let unfit = |_| ProtocolError::parameter("token", "not fit for a header field");
+            let mut value = HeaderValue::from_str(&text).map_err(unfit)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
         let exchange = match &what {
             What::Open(_) => {
-                headers = self.settings.headers.clone();
-                if let Some(token) = token {
-                    let text = format!("Bearer {}", token.token.expose());
-                    let unfit = |_| ProtocolError::parameter("token", "not fit for a header field");
-                    let mut value = HeaderValue::from_str(&text).map_err(unfit)?;
-                    value.set_sensitive(true);
-                    headers.insert(AUTHORIZATION, value);
-                }
                 let body = Payload::bytes(self.settings.body.clone());
                 Exchange::new(id, Step::Begin, Method::POST, url).payload(body)
             }
+            What::Look(_) => Exchange::new(id, Step::Check, Method::GET, url),
             What::Ask => {
                 headers.insert(CONTENT_RANGE, text(&format!("bytes */{total}")));
                 Exchange::new(id, Step::Check, Method::PUT, url).payload(Payload::bytes(Vec::new()))
@@ -207,12 +221,32 @@ impl Session {
                 self.state = State::Send;
                 Ok(())
             }
+            What::Look(_) => {
+                self.looked(answer);
+                Ok(())
+            }
             What::Ask | What::Chunk(_) => self.finished(&what, answer),
             What::Abort => {
                 self.state = State::Aborted;
                 Ok(())
             }
         }
+    }
+
+    /// An object is there: the one that an earlier run has made, or it is sent again.
+    fn looked(&mut self, answer: &Answer<'_>) {
+        let State::Look(etag) = &self.state else {
+            return;
+        };
+        let found = answers::finished(answer);
+        let is_same = found.completed.etag.as_ref() == Some(etag) && found.size == self.len;
+        self.state = match self.len.filter(|_| is_same) {
+            Some(len) => {
+                self.cursor.set(len);
+                State::Done(found.completed)
+            }
+            None => State::Open,
+        };
     }
 
     /// The server says that the object is there.
@@ -310,9 +344,13 @@ impl Session {
                 true => "the session is gone, with what it had of a stream",
                 false => "the session is gone again",
             };
-            return Err(ProtocolError::new(ProtocolErrorKind::Status(status), what));
+            return Err(match self.is_in_doubt || self.was_in_doubt {
+                true => unknown(what),
+                false => ProtocolError::new(ProtocolErrorKind::Status(status), what),
+            });
         }
         self.restarts += 1;
+        self.was_in_doubt |= self.is_in_doubt;
         self.is_in_doubt = false;
         self.url = None;
         self.cursor = Cursor::default();
@@ -324,9 +362,9 @@ impl Session {
     fn not_taken(&mut self, what: &What, status: StatusCode) -> Result<(), Fault> {
         let is_gone = matches!(status.as_u16(), 404 | 410);
         match (what, &self.state) {
-            // Sessions are forgotten after a week; the earlier run was told that the object is there.
-            (What::Ask, State::Ask(Some(told))) if is_gone => {
-                self.state = State::Done(told.clone());
+            // It is not there, or whoever may write may not look, or nobody may.
+            (What::Look(_), _) if !is_passing(status) || status == StatusCode::NOT_IMPLEMENTED => {
+                self.state = State::Open;
                 Ok(())
             }
             // 499 is how a session says that it has been cancelled.
@@ -335,16 +373,15 @@ impl Session {
                 Ok(())
             }
             (What::Ask | What::Chunk(_), _) if is_gone => Ok(self.restart(status)?),
+            // An object that is in the way may be ours.
+            (What::Open(_) | What::Ask | What::Chunk(_), _)
+                if (self.is_in_doubt || self.was_in_doubt) && !is_passing(status) =>
+            {
+                Err(unknown(&format!("the next one was status {}", status.as_u16())).into())
+            }
             _ if status == StatusCode::PRECONDITION_FAILED => {
                 let what = "an object is there already: status 412";
                 Err(ProtocolError::new(ProtocolErrorKind::Changed, what).into())
-            }
-            (What::Ask | What::Chunk(_), _) if self.is_in_doubt && !is_passing(status) => {
-                let status = status.as_u16();
-                let what = format!(
-                    "it cannot be known whether the object was made: an answer was lost, and the next one was status {status}"
-                );
-                Err(ProtocolError::new(ProtocolErrorKind::Indeterminate, what).into())
             }
             _ => Err(Fault::Status),
         }
@@ -380,19 +417,23 @@ impl UploadSession for Session {
             }));
         }
         let exchange = match &self.state {
-            State::Open => match self
+            State::Open | State::Look(_) => match self
                 .keys
                 .as_mut()
                 .map(|keys| keys.access(&mut self.ids, now))
             {
                 None => self.request(What::Open(0), None)?,
                 Some(Access::Ready(token, generation)) => {
-                    self.request(What::Open(generation), Some(&token))?
+                    let what = match &self.state {
+                        State::Look(_) => What::Look(generation),
+                        _ => What::Open(generation),
+                    };
+                    self.request(what, Some(&token))?
                 }
                 Some(Access::Call(call)) => return Ok(Next::Call(call)),
                 Some(Access::Wait) => return Ok(Next::Wait),
             },
-            State::Ask(_) => self.request(What::Ask, None)?,
+            State::Ask => self.request(What::Ask, None)?,
             State::Abort => self.request(What::Abort, None)?,
             _ => match self.chunk(available) {
                 Some(range) if range.end <= available.until => {
@@ -420,15 +461,20 @@ impl UploadSession for Session {
                 self.kept(what, answer)
             }
             _ if status.is_success() => {
-                if let (What::Open(_), Some(keys)) = (what, &mut self.keys) {
+                if let (What::Open(_) | What::Look(_), Some(keys)) = (what, &mut self.keys) {
                     keys.accepted(&());
                 }
                 self.taken(what.clone(), answer)
             }
-            What::Open(generation) if matches!(status.as_u16(), 401 | 403) => {
+            What::Open(generation) | What::Look(generation)
+                if matches!(status.as_u16(), 401 | 403) =>
+            {
                 let keys = self.keys.as_mut();
                 match keys.is_some_and(|keys| keys.refused((), *generation)) {
                     true => Ok(()),
+                    false if self.was_in_doubt || matches!(what, What::Look(_)) => {
+                        self.not_taken(what, status)
+                    }
                     false => {
                         let what = format!("opening the session: status {}", status.as_u16());
                         Err(ProtocolError::new(ProtocolErrorKind::Status(status), what).into())
@@ -478,7 +524,7 @@ impl UploadSession for Session {
             && how != Lost::Unsent
         {
             self.is_in_doubt |= Some(range.end) == self.len;
-            self.state = State::Ask(None);
+            self.state = State::Ask;
         }
     }
 
@@ -502,26 +548,28 @@ impl UploadSession for Session {
         };
         let extra = &mut saved.extra;
         extra.extend(self.len.map(|len| (LEN.into(), len.to_string())));
-        if let State::Done(completed) | State::Ask(Some(completed)) = &self.state {
-            let etag = completed.etag.clone();
-            extra.extend(etag.map(|etag| (ETAG.into(), etag)));
-        }
+        let etag = match &self.state {
+            State::Done(completed) => completed.etag.as_ref(),
+            State::Look(etag) => Some(etag),
+            _ => None,
+        };
+        extra.extend(etag.map(|etag| (ETAG.into(), etag.clone())));
         saved
     }
 
     fn stage(&self) -> Stage {
         let is_last = |flight: &Flight| match &flight.what {
             What::Chunk(range) => Some(range.end) == self.len,
-            What::Open(_) | What::Ask | What::Abort => false,
+            What::Open(_) | What::Look(_) | What::Ask | What::Abort => false,
         };
         match &self.state {
             State::Open => Stage::Beginning,
-            State::Done(_) | State::Ask(Some(_)) => Stage::Complete,
+            State::Done(_) | State::Look(_) => Stage::Complete,
             State::Verify(..) | State::Wrong => Stage::Committing,
             State::Aborted => Stage::Aborted,
             State::Send if self.flight.as_ref().is_some_and(is_last) => Stage::Committing,
-            State::Ask(None) if self.is_in_doubt => Stage::Committing,
-            State::Ask(None) | State::Send | State::Abort => Stage::Sending,
+            State::Ask if self.is_in_doubt => Stage::Committing,
+            State::Ask | State::Send | State::Abort => Stage::Sending,
         }
     }
 
@@ -541,6 +589,12 @@ fn is_passing(status: StatusCode) -> bool {
 
 fn text(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("numbers are fit for a field")
+}
+
+fn unknown(what: &str) -> ProtocolError {
+    let what =
+        format!("it cannot be known whether the object was made: an answer was lost, and {what}");
+    ProtocolError::new(ProtocolErrorKind::Indeterminate, what)
 }
 
 fn wrong() -> ProtocolError {

@@ -108,9 +108,11 @@ impl OssConfig {
     }
 
     /// Sets a field that goes with the creation of the object, such as `x-oss-storage-class`, `x-oss-object-acl`,
-    /// `x-oss-server-side-encryption` or `cache-control`.
+    /// `x-oss-server-side-encryption` or `cache-control`. `Debug` shows its name alone: its value
+    /// may be a key.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
         self.headers.insert(name, value);
         self
     }
@@ -368,5 +370,18 @@ mod tests {
         check(&[("a", "1"), ("A", "2")], Err(twice));
         let long = "x".repeat(8 << 10);
         check(&[("a", &long)], Err("invalid metadata: more than 8 KiB"));
+    }
+
+    #[test]
+    fn nothing_secret_is_shown() {
+        let name = HeaderName::from_static("x-oss-server-side-encryption-key");
+        let config = OssConfig::new(OssCredentials::new("ak", "s3cret"))
+            .region("cn-hangzhou")
+            .header(name.clone(), HeaderValue::from_static("s3cret"));
+        let protocol = crate::oss::Oss::new("oss://bucket/key", config.clone()).unwrap();
+        for shown in [format!("{config:?}"), format!("{protocol:?}")] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains(name.as_str()), "{shown}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The lists of OSS: the parts of an upload, and the uploads of a bucket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::encoding;
 use crate::oss::OpenUpload;
@@ -59,7 +59,10 @@ impl PartList {
                     let fit = number.take().filter(|number| (1..=MOST).contains(number));
                     if let Some(number) = fit {
                         last = last.max(number);
-                        self.parts.insert(number, listed);
+                        let tag = listed.etag.as_deref().unwrap_or_default();
+                        if tag.len() <= MOST_OF_A_TAG {
+                            self.parts.insert(number, listed);
+                        }
                     }
                 }
                 _ => (),
@@ -93,6 +96,8 @@ struct Page {
 pub(super) struct UploadList {
     /// Key and upload that the next page begins behind; empty for the first.
     marker: (String, String),
+    /// Where pages have begun.
+    seen: HashSet<(String, String)>,
 }
 
 impl UploadList {
@@ -128,7 +133,8 @@ impl UploadList {
                         upload: SessionId::new(std::mem::take(&mut id)),
                         begun_at: begun_at.take(),
                     };
-                    if !upload.key.is_empty() && !upload.upload.as_str().is_empty() {
+                    let id = upload.upload.as_str();
+                    if !upload.key.is_empty() && (1..=MOST_OF_A_TAG).contains(&id.len()) {
                         found.push(upload);
                     }
                 }
@@ -145,9 +151,10 @@ impl UploadList {
         for upload in &mut found {
             upload.key = plain(std::mem::take(&mut upload.key));
         }
-        // Each page has to bring the list on, or it would have no end.
+        // Each page has to begin where none has, or the list would have no end. Uploads of one key need not come by their ids.
         let next = (plain(key_marker), id_marker);
-        if !page.truncated || next <= self.marker {
+        let begins = next != (String::new(), String::new());
+        if !page.truncated || !begins || !self.seen.insert(next.clone()) {
             return Ok((found, More::No));
         }
         self.marker = next;
@@ -159,6 +166,10 @@ fn no_list(of: &str) -> ProtocolError {
     let what = format!("the list of {of} is no such XML");
     ProtocolError::new(ProtocolErrorKind::Parse, what)
 }
+
+/// Bytes of an entity tag or an upload id, at most. A part or an upload with more is as if it were not there: ten thousand of
+/// them are kept at once.
+pub(super) const MOST_OF_A_TAG: usize = 1024;
 
 /// Part numbers go up to this.
 pub(super) const MOST: u32 = 10_000;
@@ -218,6 +229,11 @@ mod tests {
         let odd = "<IsTruncated>true</IsTruncated><NextPartNumberMarker>-1</NextPartNumberMarker>";
         assert_eq!(list.take(page(&parts, odd).as_bytes()).unwrap(), More::No);
         assert!(list.parts.is_empty());
+        // So are tags that nobody would give.
+        let parts = part(1, &"x".repeat(1025), "") + &part(2, &"x".repeat(1024), "");
+        let mut list = PartList::default();
+        list.take(page(&parts, "").as_bytes()).unwrap();
+        assert_eq!(list.parts.keys().collect::<Vec<_>>(), [&2]);
     }
 
     #[test]
@@ -245,5 +261,31 @@ mod tests {
         assert_eq!(take(plain, ""), (shown("a%20", "U2", false), More::No));
         assert_eq!(list.marker(), ("a +", "U1"));
         assert!(list.take(b"<ListPartsResult/>").is_err());
+    }
+
+    /// Uploads of one key come in any order, and a list that comes back to where it was has no end.
+    #[test]
+    fn a_list_goes_on_until_it_comes_back() {
+        let mut list = UploadList::default();
+        let mut check = |key: &str, id: &str, expected: More| {
+            let body = format!(
+                "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>\
+                 <NextUploadIdMarker>{id}</NextUploadIdMarker></ListMultipartUploadsResult>"
+            );
+            let (_, more) = list.take(body.as_bytes()).unwrap();
+            assert_eq!(more, expected, "{key} {id}");
+        };
+        check("a", "9", More::Yes);
+        check("a", "1", More::Yes);
+        check("b", "5", More::Yes);
+        check("a", "9", More::No);
+        let mut list = UploadList::default();
+        let nowhere = "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>";
+        assert_eq!(list.take(nowhere.as_bytes()).unwrap().1, More::No);
+        let long = "x".repeat(1025);
+        let upload = format!(
+            "<ListMultipartUploadsResult><Upload><Key>a</Key><UploadId>{long}</UploadId></Upload></ListMultipartUploadsResult>"
+        );
+        assert!(list.take(upload.as_bytes()).unwrap().0.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method};
 use url::Url;
 
+use super::listing::MOST_OF_A_TAG;
 use super::sign;
 use super::wire::Signer;
 use crate::oss::{Oss, OssCredentials};
@@ -109,6 +110,7 @@ impl Oss {
             return Err(ProtocolError::new(kind, what));
         }
         let upload = xml::at(answer.body, &["InitiateMultipartUploadResult", "UploadId"]);
+        let upload = upload.filter(|id| id.len() <= MOST_OF_A_TAG);
         upload.map(SessionId::new).ok_or_else(|| {
             let what = "the answer to the creation has no upload id";
             ProtocolError::new(ProtocolErrorKind::Parse, what)

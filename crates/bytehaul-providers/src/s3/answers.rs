@@ -32,6 +32,8 @@ pub(super) struct Said {
     pub(super) code: Option<String>,
     /// What the server's clock says, where ours is wrong.
     skew: Option<String>,
+    /// Where the bucket is said to be, where that is not followed.
+    region: Option<String>,
 }
 
 pub(super) fn verdict(answer: &Answer<'_>, now: SystemTime) -> Verdict {
@@ -42,6 +44,7 @@ pub(super) fn verdict(answer: &Answer<'_>, now: SystemTime) -> Verdict {
         status,
         code,
         skew: None,
+        region: None,
     };
     let code = said.code.clone().unwrap_or_default();
     if status.is_success() && said.code.is_none() {
@@ -81,6 +84,10 @@ impl Said {
             let what = format!("{place}: {self}: a clock is wrong: {skew}");
             return ProtocolError::new(ProtocolErrorKind::Status(self.status), what).into();
         }
+        if let Some(region) = &self.region {
+            let what = format!("the bucket is in {region}: {self}");
+            return ProtocolError::new(ProtocolErrorKind::Status(self.status), what).into();
+        }
         if is_passing(self.status) {
             return Fault::Status;
         }
@@ -93,6 +100,17 @@ impl Said {
             status => ProtocolErrorKind::Status(status),
         };
         ProtocolError::new(kind, format!("{place}: {self}")).into()
+    }
+
+    /// The same of a bucket that is said to be in a region where it is not looked for.
+    pub(super) fn in_region(self, region: &str) -> Self {
+        let region = Some(shown(region));
+        Self { region, ..self }
+    }
+
+    /// Whether it may refuse credentials without a word: HEAD has no body to say what is wrong with them.
+    pub(super) fn is_mute(&self) -> bool {
+        self.status == StatusCode::BAD_REQUEST && self.code.is_none()
     }
 
     pub(super) fn is(&self, code: &str) -> bool {
@@ -108,6 +126,12 @@ impl fmt::Display for Said {
             None => Ok(()),
         }
     }
+}
+
+/// A region as it is shown: as a word, whatever a server calls one.
+pub(super) fn shown(region: &str) -> String {
+    let graphic = region.chars().filter(char::is_ascii_graphic);
+    graphic.take(40).collect()
 }
 
 /// The region that the bucket is in, if the answer says that it is not where it was asked for.

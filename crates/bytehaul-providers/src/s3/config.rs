@@ -208,9 +208,11 @@ impl S3Config {
     }
 
     /// Sets a field that goes with the creation of the object, such as `x-amz-storage-class`, `x-amz-acl`,
-    /// `x-amz-server-side-encryption` or `cache-control`. It is signed.
+    /// `x-amz-server-side-encryption` or `cache-control`. It is signed. `Debug` shows its name alone: its value
+    /// may be a key.
     #[must_use]
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
         self.headers.insert(name, value);
         self
     }
@@ -301,6 +303,12 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
-        assert!(!format!("{:?}", config()).contains("s3cret"));
+        let name = HeaderName::from_static("x-amz-server-side-encryption-customer-key");
+        let config = config().header(name.clone(), HeaderValue::from_static("s3cret"));
+        let protocol = crate::s3::S3::new("s3://bucket/key", config.clone()).unwrap();
+        for shown in [format!("{config:?}"), format!("{protocol:?}")] {
+            assert!(!shown.contains("s3cret"), "{shown}");
+            assert!(shown.contains(name.as_str()), "{shown}");
+        }
     }
 }

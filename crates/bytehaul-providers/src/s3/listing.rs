@@ -56,7 +56,9 @@ impl PartList {
                 ["ListPartsResult", "Part", "ETag"] if !text.is_empty() => {
                     part.etag = Some(text.to_owned());
                 }
-                ["ListPartsResult", "Part", "LastModified"] => part.modified = text.to_owned(),
+                ["ListPartsResult", "Part", "LastModified"] if text.len() <= MOST_OF_A_TAG => {
+                    part.modified = text.to_owned();
+                }
                 ["ListPartsResult", "Part", name] if named.as_deref() == Some(name) => {
                     let digest = algorithm.map(|one| Digest::parse_base64(one, text));
                     part.checksum = digest.and_then(Result::ok);
@@ -66,7 +68,10 @@ impl PartList {
                     if let Some(number) = number.take().filter(|number| (1..=MOST).contains(number))
                     {
                         last = last.max(number);
-                        self.add(number, listed);
+                        let tag = listed.etag.as_deref().unwrap_or_default();
+                        if tag.len() <= MOST_OF_A_TAG {
+                            self.add(number, listed);
+                        }
                     }
                 }
                 _ => (),
@@ -123,6 +128,10 @@ pub(super) fn below_root(body: &[u8], name: &str) -> Option<String> {
     .ok()?;
     found
 }
+
+/// Bytes of an entity tag or an upload id, at most. A part or an upload with more is as if it were not there: ten thousand of
+/// them are kept at once.
+pub(super) const MOST_OF_A_TAG: usize = 1024;
 
 /// Part numbers go up to this.
 pub(super) const MOST: u32 = 10_000;
@@ -220,5 +229,11 @@ mod tests {
         list.take(page(&parts, "").as_bytes(), Checksum::None)
             .unwrap();
         assert!(list.parts.is_empty());
+        // So are tags that nobody would give.
+        let parts = part(1, &"x".repeat(1025), 5, "") + &part(2, &"x".repeat(1024), 5, "");
+        let mut list = PartList::default();
+        list.take(page(&parts, "").as_bytes(), Checksum::None)
+            .unwrap();
+        assert_eq!(list.parts.keys().collect::<Vec<_>>(), [&2]);
     }
 }

@@ -1,6 +1,7 @@
 //! Multipart uploads that nobody has completed or aborted: they are billed and not seen. A machine that lists and aborts them.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::time::SystemTime;
 
@@ -8,7 +9,7 @@ use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
 use super::answers::{self, Verdict};
-use super::listing::xml_root;
+use super::listing::{MOST_OF_A_TAG, xml_root};
 use super::location::Location;
 use super::sign::{self, PayloadHash};
 use crate::s3::{S3Config, S3Credentials};
@@ -25,6 +26,8 @@ pub struct ListUploads {
     location: Location,
     ids: Ids,
     state: State,
+    /// Where pages have begun.
+    seen: HashSet<(String, String)>,
     has_moved: bool,
     /// Whether keys are to come percent-encoded, because some of them cannot be in XML.
     is_encoded: bool,
@@ -59,6 +62,7 @@ impl ListUploads {
             location: Location::bucket(name, config)?,
             ids: Ids::default(),
             state: State::Next(String::new(), String::new()),
+            seen: HashSet::new(),
             has_moved: false,
             is_encoded: false,
         })
@@ -111,7 +115,7 @@ impl ListUploads {
                     self.has_moved = true;
                     Ok(Vec::new())
                 }
-                _ => Err(said.fault(&format!("the bucket is in {region}"))),
+                _ => Err(said.in_region(&region).fault("list of uploads")),
             },
             Verdict::Refused(said)
             | Verdict::Gone(said)
@@ -168,7 +172,7 @@ impl ListUploads {
                 [ROOT, "Upload", "Initiated"] => one.begun_at = rfc3339::parse(text),
                 [ROOT, "Upload"] => {
                     let upload = std::mem::replace(&mut one, OpenUpload::none());
-                    if !upload.upload.as_str().is_empty() {
+                    if (1..=MOST_OF_A_TAG).contains(&upload.upload.as_str().len()) {
                         found.push(upload);
                     }
                 }
@@ -189,12 +193,11 @@ impl ListUploads {
                 upload.key = decoded(&upload.key);
             }
         }
-        // Each page has to bring the list on, or it would have no end.
-        let next = State::Next(next.0, next.1);
-        let goes_on =
-            truncated && next != self.state && next != State::Next(String::new(), String::new());
-        self.state = match goes_on {
-            true => next,
+        // Each page has to begin where none has, or the list would have no end. In which order is the server's affair:
+        // directory buckets list theirs unsorted.
+        let begins = next != (String::new(), String::new());
+        self.state = match truncated && begins && self.seen.insert(next.clone()) {
+            true => State::Next(next.0, next.1),
             false => State::Done,
         };
         Ok(found)
@@ -296,6 +299,42 @@ mod tests {
                 (behind, 200, &first),
             ],
             &["a|1", " a b |2", "a|1", " a b |2"],
+        );
+    }
+
+    /// Not even where it goes round in a circle, among keys or among the uploads of one.
+    #[test]
+    fn a_list_that_comes_back_is_left() {
+        let more = |key: &str, id: &str| {
+            let more = format!(
+                "<IsTruncated>true</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>\
+                 <NextUploadIdMarker>{id}</NextUploadIdMarker>"
+            );
+            page(&[], &more)
+        };
+        for (one, other) in [(("a", "1"), ("b", "1")), (("a", "1"), ("a", "2"))] {
+            let (first, second) = (more(one.0, one.1), more(other.0, other.1));
+            let asked = |(key, id): (&str, &str)| {
+                format!("us-east-1 uploads=&key-marker={key}&upload-id-marker={id}")
+            };
+            let exchanges = [
+                ("us-east-1 uploads=", 200, &*first),
+                (&*asked(one), 200, &second),
+                (&*asked(other), 200, &first),
+            ];
+            check("s3://b", &exchanges, &[]);
+        }
+    }
+
+    #[test]
+    fn ids_that_nobody_would_give_are_passed_over() {
+        let (long, fits) = ("x".repeat(1025), "x".repeat(1024));
+        let uploads = page(&[("a", &long), ("b", &fits)], "");
+        let found = format!("b|{fits}");
+        check(
+            "s3://b",
+            &[("us-east-1 uploads=", 200, &uploads)],
+            &[&found],
         );
     }
 

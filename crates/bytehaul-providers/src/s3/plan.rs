@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::{HeaderMap, Method};
 use url::Url;
 
-use super::answers::{Verdict, verdict};
-use super::listing::below_root;
+use super::answers::{Verdict, shown, verdict};
+use super::listing::{MOST_OF_A_TAG, below_root};
 use super::sign;
 use super::wire::Signer;
 use crate::s3::{S3, S3Credentials};
@@ -106,7 +106,9 @@ impl S3 {
     pub fn created(answer: &Answer<'_>) -> Result<SessionId, ProtocolError> {
         if !answer.status.is_success() {
             let what = match verdict(answer, UNIX_EPOCH) {
-                Verdict::Elsewhere(region, said) => format!("the bucket is in {region}: {said}"),
+                Verdict::Elsewhere(region, said) => {
+                    format!("the bucket is in {}: {said}", shown(&region))
+                }
                 _ => format!("creation of the upload: status {}", answer.status.as_u16()),
             };
             return Err(ProtocolError::new(
@@ -115,6 +117,7 @@ impl S3 {
             ));
         }
         let upload = below_root(answer.body, "UploadId");
+        let upload = upload.filter(|id| id.len() <= MOST_OF_A_TAG);
         upload.map(SessionId::new).ok_or_else(|| {
             let what = "the answer to the creation has no upload id";
             ProtocolError::new(ProtocolErrorKind::Parse, what)

@@ -87,6 +87,11 @@ fn google_under_a_token() {
         server.gate().received() - before < 1000,
         "it was sent again"
     );
+    // Another one stands there by now.
+    server.put("large", &vec![0; (3 * MIB + 7) as usize]);
+    let again = ["put", "-q", "--part-size", "1M", "f.bin", &url("large")];
+    works(&desk, &server, &again);
+    assert!(server.object("large").as_deref() == Some(&content(3 * MIB + 7)[..]));
     desk.write("other.bin", b"other");
     let words = ["put", "-q", "--no-overwrite", "other.bin", &url("plain")];
     let refused = command(&desk, &server, GcsServer::TOKEN, &words);

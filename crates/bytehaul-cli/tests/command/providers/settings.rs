@@ -229,6 +229,21 @@ fn connection_strings_of_azure() {
         ("AZURE_STORAGE_SAS_TOKEN", format!("?{sas}")),
     ];
     goes_up_and_down(&counter, &by_token, "by-sas", &[]);
+    // It signs no other, and is not handed on itself.
+    let url = counter.shop.url("by-sas");
+    for words in [
+        &["presign", &url][..],
+        &["presign", "--plan", "--size", "1", &url],
+    ] {
+        let refused = counter.command_with(&by_token, words).run().unwrap();
+        assert_eq!(refused.out(), "");
+        check_failure(&refused, 2, &["SAS", "AZURE_STORAGE_KEY"]);
+    }
+    // It is not for other hosts.
+    let elsewhere = "http://127.0.0.1:1/c/b";
+    let put = ["put", "-q", "--protocol", "azure", "f.bin", elsewhere];
+    let refused = counter.command_with(&by_token, &put).run().unwrap();
+    check_failure(&refused, 2, &["credentials", "AZURE_STORAGE_ACCOUNT"]);
     let wrong = string("AccountKey=*");
     let refused = counter.command_with(&wrong, &words).run().unwrap();
     check_failure(&refused, 2, &["base64"]);

@@ -248,12 +248,8 @@ impl Session {
             (What::Properties, State::Vacant) | (What::List, State::List(Reason::Resume)) => {
                 self.state = State::Sending;
             }
-            (What::Properties, State::Still(completed)) => {
-                // Nobody has said anything else since the service said that it was there.
-                let completed = completed.clone();
-                self.accept_all();
-                self.state = State::Done(completed);
-            }
+            // Whether it is still there nobody says, and sending it again comes to the same.
+            (What::Properties, State::Still(_)) => self.afresh(),
             (What::Properties, State::Found(before))
             | (What::List, State::List(Reason::Doubt(before))) => {
                 let what = format!("{before}, and asking for the blob: {said}");

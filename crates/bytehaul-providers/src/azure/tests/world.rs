@@ -85,6 +85,7 @@ impl World {
             false => now().into(),
         };
         let config = AzureConfig::new(credentials)
+            .endpoint("http://127.0.0.1:1/dev")
             .existing(self.existing)
             .check(self.check)
             .part_size(self.part_size);

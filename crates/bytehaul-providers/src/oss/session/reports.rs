@@ -6,7 +6,7 @@ use bytehaul_integrity::Crc;
 
 use super::{MOST_ROUNDS, Reason, Session, State, What};
 use crate::oss::answers::{self, Said, Verdict, verdict};
-use crate::oss::listing::{Listed, More};
+use crate::oss::listing::{Listed, MOST_OF_A_TAG, More};
 use crate::{
     Answer, Completed, ExchangeId, Fault, PartReceipt, PartState, ProtocolError, ProtocolErrorKind,
     xml,
@@ -52,7 +52,7 @@ impl Session {
         match what {
             What::Begin => {
                 let upload = xml::at(answer.body, &["InitiateMultipartUploadResult", "UploadId"]);
-                let Some(upload) = upload else {
+                let Some(upload) = upload.filter(|id| id.len() <= MOST_OF_A_TAG) else {
                     let what = "the answer to the creation has no upload id";
                     return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
                 };
@@ -311,8 +311,8 @@ impl Session {
                 }
                 self.state = State::Sending;
             }
-            // Nobody has said anything else since the server said that it was there.
-            (What::Head, State::Still(completed)) => self.is_there(completed),
+            // Whether it is still there nobody says, and sending it again comes to the same.
+            (What::Head, State::Still(_)) => self.afresh(),
             _ => return self.not_taken(id, what, said),
         }
         self.flights.remove(&id);

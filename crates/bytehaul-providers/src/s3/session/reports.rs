@@ -10,7 +10,7 @@ use super::resume::unknown;
 use super::{Listing, Looking, MOST_RESTARTS, Session, State, What};
 use crate::s3::answers::{self, Said, Verdict};
 use crate::s3::digests::Digests;
-use crate::s3::listing::{PartList, below_root, xml_root};
+use crate::s3::listing::{MOST_OF_A_TAG, PartList, below_root, xml_root};
 use crate::{
     Algorithm, Answer, Completed, Digest, ExchangeId, Fault, PartReceipt, PartState, ProtocolError,
     ProtocolErrorKind,
@@ -43,13 +43,7 @@ impl Session {
                 self.flights.remove(&id);
                 Ok(())
             }
-            Verdict::Refused(said) => match self.keys.refused(what, generation) {
-                true => {
-                    self.put_back(id);
-                    Ok(())
-                }
-                false => self.not_taken(id, what, said),
-            },
+            Verdict::Refused(said) => self.refused(id, what, generation, said),
             Verdict::Elsewhere(region, said) => match self.wire.location.in_region(&region) {
                 Some(location) if !self.has_moved => {
                     self.wire.location = location;
@@ -57,8 +51,15 @@ impl Session {
                     self.put_back(id);
                     Ok(())
                 }
-                _ => Err(said.fault(&format!("the bucket is in {region}"))),
+                // It is where it was asked for, so that is not what is wrong.
+                None if what == What::Look && said.is_mute() => {
+                    self.refused(id, what, generation, said)
+                }
+                _ => self.not_taken(id, what, said.in_region(&region)),
             },
+            Verdict::Final(said) if what == What::Look && said.is_mute() => {
+                self.refused(id, what, generation, said)
+            }
             Verdict::Gone(said) if what != What::Abort => self.gone(id, what, said),
             Verdict::Corrupt(said) if what == What::Commit => {
                 let what = format!("the object is not what was sent: {said}");
@@ -77,10 +78,26 @@ impl Session {
         }
     }
 
+    /// The credentials are not taken, or it cannot be told from that: others are asked for once.
+    fn refused(
+        &mut self,
+        id: ExchangeId,
+        what: What,
+        generation: u64,
+        said: Said,
+    ) -> Result<(), Fault> {
+        if self.keys.refused(what, generation) {
+            self.put_back(id);
+            return Ok(());
+        }
+        self.not_taken(id, what, said)
+    }
+
     fn taken(&mut self, what: What, answer: &Answer<'_>) -> Result<(), Fault> {
         match what {
             What::Begin => {
-                let Some(upload) = below_root(answer.body, "UploadId") else {
+                let upload = below_root(answer.body, "UploadId");
+                let Some(upload) = upload.filter(|id| id.len() <= MOST_OF_A_TAG) else {
                     let what = "the answer to the creation has no upload id";
                     return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
                 };

@@ -177,20 +177,10 @@ impl Session {
         };
         let is_absent = matches!(said.status.as_u16(), 404 | 410);
         match why.clone() {
-            Looking::Earlier => {
+            // Whoever may not look is told 403 of a key that is not there too (without `s3:ListBucket`, "HeadObject",
+            // Amazon S3 API Reference), so the word of an earlier run is no proof; sending it again comes to the same.
+            Looking::Earlier | Looking::Complete(_) => {
                 self.anew();
-                Ok(())
-            }
-            Looking::Complete(_) if is_absent => {
-                self.anew();
-                Ok(())
-            }
-            // Who may write and not read has the word of the earlier run.
-            Looking::Complete(etag) => {
-                self.state = State::Done(Completed {
-                    etag,
-                    ..Completed::default()
-                });
                 Ok(())
             }
             Looking::Lost(before)

@@ -1,5 +1,6 @@
 //! Single exchanges as they were written down, each with what follows.
 
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytehaul_integrity::{Hasher, crc32c};
@@ -8,8 +9,8 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::s3::{Checksum, S3, S3Config, S3Credentials};
 use crate::{
-    Answer, Available, Fault, Left, Lost, Next, Object, PartReceipt, Saved, SessionId, Stage,
-    UploadProtocol, UploadSession,
+    Answer, Available, CredentialSource, Fault, Left, Lost, Next, Object, PartReceipt, Saved,
+    SessionId, Stage, UploadProtocol, UploadSession,
 };
 
 /// An upload of ten bytes, `0123456789`, in parts of four.
@@ -80,6 +81,15 @@ fn run(
             Ok(Next::Digest(job)) => {
                 let range = job.range.start as usize..job.range.end as usize;
                 session.digested(job.id, Hasher::digest(job.algorithm, &SOURCE[range]));
+                continue;
+            }
+            Ok(Next::Call(call)) => {
+                let mut running = (call.run)(Bytes::new());
+                let mut context = Context::from_waker(Waker::noop());
+                let Poll::Ready(Ok(given)) = running.as_mut().poll(&mut context) else {
+                    panic!("this provider always answers")
+                };
+                session.returned(call.id, given, now()).unwrap();
                 continue;
             }
             Ok(Next::Done(completed)) => {
@@ -393,6 +403,68 @@ fn a_bucket_in_another_region() {
     )])
     .config(|config| config.part_size(10))
     .ends("Status(301): the bucket is in evil.test/: status 301, PermanentRedirect");
+    // What is shown of it is a word.
+    let long: &'static str = format!("301 [x-amz-bucket-region: / {}]", "x".repeat(5000)).leak();
+    script(&[("PUT", long)])
+        .config(|config| config.part_size(10))
+        .ends(&format!(
+            "Status(301): the bucket is in /{}: status 301",
+            "x".repeat(39)
+        ));
+}
+
+/// HEAD has no body to say why: with the region that is in use already, 400 is how an expired token is refused.
+#[test]
+fn a_look_that_is_refused_in_the_right_region() {
+    let here = "400 [x-amz-bucket-region: us-east-1]";
+    for refused in [here, "400"] {
+        let renewed = S3Credentials::new("AK", "s3cret");
+        let provider = move || std::future::ready(Ok(renewed.clone()));
+        let complete = earlier_complete();
+        script(&[
+            ("HEAD", refused),
+            ("HEAD", "200 [content-length: 10][etag: \"e\"]"),
+        ])
+        .config(|mut config| {
+            config.credentials = CredentialSource::provider(provider);
+            config
+        })
+        .left(complete)
+        .ends("done \"e\"");
+    }
+    // Once.
+    let lost = [
+        ("POST uploadId=U", "lost"),
+        ("POST uploadId=U", "404 !NoSuchUpload"),
+        ("HEAD", here),
+    ];
+    after_sending(&lost).ends(
+        "Indeterminate: it cannot be known whether the object was made: an answer was lost, the next one was \
+         status 404, NoSuchUpload, and asking for the object: status 400",
+    );
+}
+
+/// After a lost completion nothing is a plain failure, not even a bucket that is said to be in a region where it is not.
+#[test]
+fn a_lost_completion_and_a_bucket_that_moves_about() {
+    let moved = "301 [x-amz-bucket-region: eu-west-1] !PermanentRedirect";
+    let again = "301 [x-amz-bucket-region: us-east-1] !PermanentRedirect";
+    after_sending(&[
+        ("POST uploadId=U", "lost"),
+        ("POST uploadId=U", moved),
+        ("bucket.s3.eu-west-1.amazonaws.com POST uploadId=U", again),
+        ("bucket.s3.eu-west-1.amazonaws.com HEAD", "403"),
+    ])
+    .ends(
+        "Indeterminate: it cannot be known whether the object was made: an answer was lost, the next one was \
+         status 301, PermanentRedirect, and asking for the object: status 403",
+    );
+}
+
+fn earlier_complete() -> Saved {
+    let mut complete = earlier(Stage::Complete, &[1, 2, 3]);
+    complete.extra.insert("etag".into(), "\"e\"".into());
+    complete
 }
 
 #[test]
@@ -466,21 +538,15 @@ fn an_earlier_run() {
             .left(earlier(Stage::Sending, &[1, 2]))
             .ends("done \"whole\"");
     }
-    let mut complete = earlier(Stage::Complete, &[1, 2, 3]);
-    complete.extra.insert("etag".into(), "\"e\"".into());
+    let complete = earlier_complete();
     script(&[("HEAD", "200 [content-length: 10][etag: \"e\"]")])
         .left(complete.clone())
         .ends("done \"e\"");
-    script(&[("HEAD", "403")])
-        .left(complete.clone())
-        .ends("done \"e\"");
-    let anew = [
-        &[("HEAD", "200 [content-length: 10][etag: \"f\"]")],
-        &SENT[..],
-        &[end],
-    ]
-    .concat();
-    script(&anew).left(complete).ends("done \"whole\"");
+    // Another one is there, or none, or it may not be looked at: 403 is also said of a key that is not there.
+    for answer in ["200 [content-length: 10][etag: \"f\"]", "404", "403", "405"] {
+        let anew = [&[("HEAD", answer)], &SENT[..], &[end]].concat();
+        script(&anew).left(complete.clone()).ends("done \"whole\"");
+    }
     // What cannot be a checkpoint of this upload counts for nothing.
     let mut odd = earlier(Stage::Sending, &[1]);
     odd.part_size = 0;
@@ -488,6 +554,15 @@ fn an_earlier_run() {
     let mut odd = earlier(Stage::Sending, &[1]);
     odd.extra.insert("len".into(), "11".into());
     after_sending(&[end]).left(odd).ends("done \"whole\"");
+}
+
+/// What is named goes into URLs and into the checkpoint.
+#[test]
+fn an_upload_whose_id_nobody_would_give() {
+    let id = "x".repeat(1025);
+    let created: &'static str = format!("200 <InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>").leak();
+    script(&[("POST uploads=", created)])
+        .ends("Parse: the answer to the creation has no upload id");
 }
 
 #[test]
