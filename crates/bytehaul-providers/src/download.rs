@@ -47,7 +47,8 @@ pub trait DownloadProtocol: fmt::Debug + Send + Sync {
         Ok(Proof::Nothing)
     }
 
-    /// Until when requests made now are taken. The driver renews half a minute ahead, and on 401, 403 and 410.
+    /// Until when requests made now are taken. The driver renews half a minute ahead, if that failed once more when it is over, and on
+    /// 401, 403, 410 and what [is refused](Self::is_refused).
     fn expires_at(&self) -> Option<SystemTime> {
         None
     }
@@ -58,6 +59,13 @@ pub trait DownloadProtocol: fmt::Debug + Send + Sync {
     fn elsewhere(&self, answer: &Answer<'_>) -> Option<Arc<dyn DownloadProtocol>> {
         let _ = answer;
         None
+    }
+
+    /// Whether an answer of another status than those (400, the body up to 64 KiB) means all the same that the credentials are not
+    /// taken, such as that they have expired.
+    fn is_refused(&self, answer: &Answer<'_>) -> bool {
+        let _ = answer;
+        false
     }
 
     /// Gets what it takes to go on: the protocol to use from then on, for the same object. `None`: nothing can be renewed.

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use bytehaul::UploadError;
+use bytehaul::protocol::http::StatusCode;
 use bytehaul::protocol::{BoxError, Fault, ProtocolError, ProtocolErrorKind};
 
 use crate::exit::Exit;
@@ -21,6 +22,15 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
+    /// What an answer means that is none to the question.
+    pub(crate) fn of_answer(fault: Fault, status: StatusCode) -> Self {
+        match fault {
+            Fault::Fatal(error) => Self::Protocol(error),
+            Fault::Again(what) | Fault::Now(what) => Self::Unready(what),
+            _ => Self::Unready(format!("the server answered {status}")),
+        }
+    }
+
     /// Tells of it on stderr, and says the exit status.
     pub(crate) fn tell(&self, of: &str) -> Exit {
         let (error, exit): (&dyn Error, Exit) = match self {
@@ -74,12 +84,18 @@ impl From<BoxError> for Failed {
     }
 }
 
-impl From<Fault> for Failed {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Fatal(error) => Self::Protocol(error),
-            Fault::Again(what) | Fault::Now(what) => Self::Unready(what),
-            _ => Self::Unready("an answer that says nothing".to_owned()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_says_it_all_is_named() {
+        for (status, expected) in [(429, "429 Too Many"), (503, "503 Service Unavailable")] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let Failed::Unready(what) = Failed::of_answer(Fault::Status, status) else {
+                panic!("{status} passes");
+            };
+            assert!(what.contains(expected), "{what}");
         }
     }
 }

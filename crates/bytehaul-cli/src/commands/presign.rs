@@ -1,9 +1,13 @@
 //! `presign`: signed URLs and plans, for those who have no credentials.
 
-use std::io::Write;
+use std::cell::Cell;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime};
 
-use bytehaul::protocol::{Azure, AzureConfig, Object, Oss, S3, UploadPlan, oss, s3};
+use bytehaul::protocol::http::Method;
+use bytehaul::protocol::{
+    Azure, AzureConfig, Exchange, ExchangeId, Object, Oss, S3, Step, UploadPlan, oss, s3,
+};
 use bytehaul::{Uploader, UploaderBuilder};
 
 use crate::args::{PresignArgs, SignedMethod};
@@ -59,27 +63,65 @@ pub(crate) fn resolve(
     })
 }
 
+/// What was signed.
+struct Signed {
+    text: String,
+    /// The request that discards the upload which was begun for it, and who sends it.
+    discard: Option<(Uploader, Exchange)>,
+}
+
 /// Signs, and writes the URL or the plan to stdout.
 pub(crate) async fn run(signing: Signing, mut signals: Signals) -> Exit {
     let object = signing.object.clone();
+    let has_begun = Cell::new(false);
     let signed = tokio::select! {
-        signed = signed(signing) => signed,
+        signed = signed(signing, &has_begun) => signed,
         () = signals.asked() => {
             to_stderr("bytehaul: interrupted: nothing was signed");
+            if has_begun.get() {
+                to_stderr("hint: an upload may have been begun, which bytehaul uploads list --provider shows");
+            }
             return Exit::Interrupted;
         }
     };
-    match signed {
-        Ok(text) => {
-            // A reader that has gone away is no failure.
-            let _ = writeln!(std::io::stdout(), "{text}");
-            Exit::Complete
+    let Signed { text, discard } = match signed {
+        Ok(signed) => signed,
+        Err(failed) => return failed.tell(&object),
+    };
+    match written(&text) {
+        Ok(()) => Exit::Complete,
+        // A reader that has gone away is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Complete,
+        Err(error) => {
+            to_stderr(format_args!(
+                "bytehaul: {}: write to stdout: {error}",
+                object.escape_debug()
+            ));
+            if let Some((uploader, exchange)) = discard {
+                discarded(&uploader, &exchange).await;
+            }
+            Exit::Local
         }
-        Err(failed) => failed.tell(&object),
     }
 }
 
-async fn signed(signing: Signing) -> Result<String, Failed> {
+fn written(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Nobody has the plan, so nobody could go on with its upload.
+async fn discarded(uploader: &Uploader, exchange: &Exchange) {
+    let reply = uploader.exchange(exchange).await;
+    if !reply.is_ok_and(|reply| reply.status.is_success()) {
+        to_stderr(
+            "hint: the upload that was begun is still open, bytehaul uploads list --provider shows it",
+        );
+    }
+}
+
+async fn signed(signing: Signing, has_begun: &Cell<bool>) -> Result<Signed, Failed> {
     let Signing {
         uploader,
         store,
@@ -114,10 +156,21 @@ async fn signed(signing: Signing) -> Result<String, Failed> {
             Azure::new(&object, config)?.presign(permissions, life, now)?
         }
         (store, What::Plan(size, part)) => {
-            return plan(&uploader, store, &object, (size, part), life).await;
+            let plan = plan(&uploader, store, &object, (size, part), (life, has_begun)).await?;
+            let abort = plan.abort_request.as_ref();
+            let abort = abort.and_then(|request| request.url.parse().ok());
+            let abort =
+                abort.map(|url| Exchange::new(ExchangeId(0), Step::Abort, Method::DELETE, url));
+            return Ok(Signed {
+                text: serde_json::to_string_pretty(&plan).expect("a plan is JSON"),
+                discard: abort.map(|exchange| (uploader, exchange)),
+            });
         }
     };
-    Ok(String::from(url))
+    Ok(Signed {
+        text: String::from(url),
+        discard: None,
+    })
 }
 
 async fn plan(
@@ -125,32 +178,31 @@ async fn plan(
     store: Store,
     object: &str,
     (size, part): (u64, Option<u64>),
-    life: Duration,
-) -> Result<String, Failed> {
+    (life, has_begun): (Duration, &Cell<bool>),
+) -> Result<UploadPlan, Failed> {
     let now = SystemTime::now();
     let mut of = Object::new(object, Some(size));
     of.part_size = part;
-    let plan: UploadPlan = match store {
+    Ok(match store {
         Store::S3(config) => {
             let keys = config.credential_source().get().await?;
             let s3 = S3::new(object, config)?;
-            let begun = uploader
-                .exchange(&s3.create_request(&of, &keys, now)?)
-                .await?;
+            let create = s3.create_request(&of, &keys, now)?;
+            has_begun.set(true);
+            let begun = uploader.exchange(&create).await?;
             s3.plan(&S3::created(&begun.answer())?, &of, &keys, now, life)?
         }
         Store::Oss(config) => {
             let keys = config.credential_source().get().await?;
             let oss = Oss::new(object, config)?;
-            let begun = uploader
-                .exchange(&oss.create_request(&of, &keys, now)?)
-                .await?;
+            let create = oss.create_request(&of, &keys, now)?;
+            has_begun.set(true);
+            let begun = uploader.exchange(&create).await?;
             oss.plan(&Oss::created(&begun.answer())?, &of, &keys, now, life)?
         }
         Store::Azure(config) => {
             let config = part.into_iter().fold(config, AzureConfig::part_size);
             Azure::new(object, config)?.plan(size, life, now)?
         }
-    };
-    Ok(serde_json::to_string_pretty(&plan).expect("a plan is JSON"))
+    })
 }

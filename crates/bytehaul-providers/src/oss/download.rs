@@ -164,6 +164,10 @@ impl DownloadProtocol for OssDownload {
         }))
     }
 
+    fn is_refused(&self, answer: &Answer<'_>) -> bool {
+        matches!(verdict(answer, UNIX_EPOCH), Verdict::Refused(_))
+    }
+
     fn refresh(&self) -> Option<Refreshing<'_>> {
         if !self.config.credentials.can_renew() {
             return None;

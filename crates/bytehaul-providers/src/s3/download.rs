@@ -172,6 +172,10 @@ impl DownloadProtocol for S3Download {
         }))
     }
 
+    fn is_refused(&self, answer: &Answer<'_>) -> bool {
+        matches!(verdict(answer, UNIX_EPOCH), Verdict::Refused(_))
+    }
+
     fn refresh(&self) -> Option<Refreshing<'_>> {
         if !self.config.credentials.can_renew() {
             return None;
@@ -275,6 +279,21 @@ mod tests {
             assert!(scope.contains("/eu-west-3/s3/"), "{scope}");
             assert!(told(&*there, status, code, "us-east-1").is_none());
         }
+    }
+
+    #[test]
+    fn amazon_says_that_credentials_have_expired_with_400() {
+        let config = S3Config::new(S3Credentials::new("AK", "s3cret"));
+        let download = S3Download::new("s3://b/k", config).unwrap();
+        let is_refused = |code: &str| {
+            let body = format!("<Error><Code>{code}</Code></Error>");
+            let (body, headers) = (bytes::Bytes::from(body), HeaderMap::new());
+            let url = "http://h/".parse().unwrap();
+            let status = http::StatusCode::BAD_REQUEST;
+            download.is_refused(&Answer::new(status, &headers, &body, &url))
+        };
+        assert!(is_refused("ExpiredToken"));
+        assert!(!is_refused("InvalidRequest") && !is_refused("RequestTimeout"));
     }
 
     #[test]

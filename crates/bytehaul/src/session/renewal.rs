@@ -107,10 +107,22 @@ impl Renewal {
         by: &Current,
         status: StatusCode,
     ) -> Result<Then, DownloadError> {
+        match is_refusal(status) {
+            true => self.denied(by, status).await,
+            false => Ok(Then::TakeIt),
+        }
+    }
+
+    /// The same, where it is known that the answer is a refusal, whatever its status.
+    pub(crate) async fn denied(
+        &self,
+        by: &Current,
+        status: StatusCode,
+    ) -> Result<Then, DownloadError> {
         let flight = {
             let mut state = self.state();
             let refresher = state.refresher(self.refresher.as_ref());
-            let Some(refresher) = refresher.filter(|_| is_refusal(status)) else {
+            let Some(refresher) = refresher else {
                 return Ok(Then::TakeIt);
             };
             match state.about(by.generation, status, Instant::now()) {
@@ -173,6 +185,7 @@ impl Renewal {
         let result = flight.result()?;
         let mut state = self.state();
         let ours = state.flight.take_if(|ours| Arc::ptr_eq(ours, flight));
+        let is_ours = ours.is_some();
         let url = state.current.given.safe_url();
         let failed = |source| DownloadError::Refresh {
             url: url.clone(),
@@ -184,9 +197,10 @@ impl Renewal {
                 .renew(&refreshed, Instant::now(), SystemTime::now())
                 .map_err(|error| Arc::new(error) as Failure),
         });
-        if landed.is_err() {
-            // The server will say when it is over.
-            state.expiry = None;
+        if is_ours && landed.is_err() {
+            // Once more when it is over; behind that, the server will say so.
+            let expiry = state.expiry.filter(|expiry| expiry.ask_at < expiry.at);
+            state.expiry = expiry.map(|Expiry { at, .. }| Expiry { ask_at: at, at });
         }
         Some(landed.map_err(failed))
     }

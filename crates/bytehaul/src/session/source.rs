@@ -126,29 +126,34 @@ impl Source {
                 self.renewal.accepted(&current);
                 return Ok(self.understand(response, current.protocol.is_some()));
             }
-            if self.elsewhere(&current, &mut response).await == Then::AskAgain {
-                continue;
-            }
-            let refused = self.renewal.refused(&current, status);
-            match refused.await.map_err(Trouble::Fatal)? {
+            let then = match self.says(&current, &mut response).await {
+                Says::Elsewhere => continue,
+                Says::Refused => self.renewal.denied(&current, status).await,
+                Says::Nothing => self.renewal.refused(&current, status).await,
+            };
+            match then.map_err(Trouble::Fatal)? {
                 Then::AskAgain => (),
                 Then::TakeIt => return Ok(self.understand(response, current.protocol.is_some())),
             }
         }
     }
 
-    /// Whether the answer sends a protocol elsewhere. What it says is read for that.
-    async fn elsewhere(&self, current: &Current, response: &mut Response) -> Then {
+    /// What the answer means to a protocol. What it says is read for that.
+    async fn says(&self, current: &Current, response: &mut Response) -> Says {
         let may_tell = matches!(response.status().as_u16(), 301 | 307 | 400 | 403);
-        if current.protocol.is_none() || !may_tell {
-            return Then::TakeIt;
-        }
+        let Some(protocol) = current.protocol.as_ref().filter(|_| may_tell) else {
+            return Says::Nothing;
+        };
         let body = response.body_mut().bytes(MOST_TOLD).await;
         // The fields may say it alone.
         let body = body.map(BytesMut::freeze).unwrap_or_default();
         let (headers, url) = (response.headers(), response.url());
         let answer = ProtocolAnswer::new(response.status(), headers, &body, url);
-        self.renewal.elsewhere(current, &answer)
+        match self.renewal.elsewhere(current, &answer) {
+            Then::AskAgain => Says::Elsewhere,
+            Then::TakeIt if protocol.is_refused(&answer) => Says::Refused,
+            Then::TakeIt => Says::Nothing,
+        }
     }
 
     async fn send(
@@ -276,6 +281,16 @@ impl Source {
     pub(crate) fn answered_from(&self) -> SafeUrl {
         self.renewal.answered_from()
     }
+}
+
+/// What a protocol makes of an answer that is not the file.
+enum Says {
+    /// All connections ask somewhere else by now.
+    Elsewhere,
+    /// The credentials are not taken.
+    Refused,
+    /// Nothing but what its status says.
+    Nothing,
 }
 
 fn given(access: &Access, job: &Job) -> Given {

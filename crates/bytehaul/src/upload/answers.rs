@@ -124,11 +124,13 @@ impl Driver {
                 }
             }
             Fault::Again(what) => {
+                self.doubt(&step, Done::behind(received.status));
                 let mut failure = Failure::new(Class::Transient);
                 failure.retry_after = wait_asked_for(&received.headers);
                 self.again(id, &step, how, failure, self.refused(received, what))
             }
             Fault::Now(what) => {
+                self.doubt(&step, Done::behind(received.status));
                 let failure = Failure::new(Class::Transient).retry_after(Duration::ZERO);
                 self.again(id, &step, how, failure, self.refused(received, what))
             }

@@ -56,6 +56,21 @@ pub(crate) enum Done {
     Perhaps,
 }
 
+impl Done {
+    /// Behind an answer that is not what was asked for.
+    pub(crate) fn behind(status: StatusCode) -> Self {
+        match status {
+            // It says that it has not (RFC 9110, section 15.6.4).
+            StatusCode::SERVICE_UNAVAILABLE => Self::No,
+            // A gateway that gave up need not know what became of it.
+            status if status.is_server_error() => Self::Perhaps,
+            // Some begin to answer before they know how it ends.
+            status if status.is_success() => Self::Perhaps,
+            _ => Self::No,
+        }
+    }
+}
+
 /// A complete response.
 pub(crate) struct Received {
     pub(crate) status: StatusCode,
@@ -153,13 +168,7 @@ impl Courier {
             how: Lost::Refused(status),
             failure,
             error,
-            done: match status {
-                // It says that it has not (RFC 9110, section 15.6.4).
-                StatusCode::SERVICE_UNAVAILABLE => Done::No,
-                // A gateway that gave up need not know what became of it.
-                status if status.is_server_error() => Done::Perhaps,
-                _ => Done::No,
-            },
+            done: Done::behind(status),
         }
     }
 

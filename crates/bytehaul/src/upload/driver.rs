@@ -31,8 +31,9 @@ pub(crate) struct Driver {
     pub(crate) ledger: Ledger,
     pub(crate) checksum: Checksum,
     pub(crate) flights: JoinSet<Landed>,
-    /// Those among them that open a session, which must not be forgotten, and the other requests.
+    /// Those among them that open a session, which must not be forgotten; parts that open one besides; and the other requests.
     pub(crate) begins: Vec<AbortHandle>,
+    pub(crate) first_parts: Vec<AbortHandle>,
     pub(crate) others: Vec<AbortHandle>,
     /// Flights that are no requests.
     pub(crate) digests: usize,
@@ -187,8 +188,7 @@ impl Driver {
         self.prepare(&exchange.step).await?;
         let courier = Arc::clone(&self.courier);
         let checksum = self.gate(&exchange.step)?;
-        // A first part may open the session too.
-        let is_begin = self.opens(&exchange.step);
+        let opens = self.opens(&exchange.step);
         let flight = self.flights.spawn(async move {
             if let Some(checksum) = checksum
                 && let Err(error) = verified(checksum).await
@@ -199,7 +199,7 @@ impl Driver {
             let (id, step) = (exchange.id, exchange.step);
             Landed::Came { id, step, came }
         });
-        self.took_off(flight, is_begin);
+        self.took_off(flight, opens);
         Ok(())
     }
 
@@ -215,7 +215,7 @@ impl Driver {
             ..
         } = call;
         let courier = Arc::clone(&self.courier);
-        let is_begin = self.opens(&step);
+        let opens = self.opens(&step);
         let flight = self.flights.spawn(async move {
             if let Some(checksum) = checksum
                 && let Err(error) = verified(checksum).await
@@ -250,7 +250,7 @@ impl Driver {
             }
             Landed::Called { id, step, result }
         });
-        self.took_off(flight, is_begin);
+        self.took_off(flight, opens);
         Ok(())
     }
 

@@ -74,7 +74,8 @@ impl UploadHandle {
         self.checkpoint.clone()
     }
 
-    /// Asks the upload to stop and to keep what the server has. Requests in flight are dropped at once.
+    /// Asks the upload to stop and to keep what the server has. Requests in flight are dropped at once, but that the answer to one that
+    /// opens a session is waited for up to two seconds: without it nobody would know of the session.
     ///
     /// It is asked when this is called; awaiting the returned value waits until the checkpoint is saved.
     /// [`wait`](Self::wait) then returns [`UploadError::Paused`]. Uploading the same spec again goes on from there, at once.

@@ -132,7 +132,7 @@ pub(crate) fn spawn(shared: Arc<Shared>, spec: UploadSpec, control: UploadContro
 
 /// Discards what a session has staged, and then its checkpoint.
 pub(crate) async fn abort(mut driver: Driver) -> Result<(), UploadError> {
-    let opened = driver.learn_of_begins().await;
+    let opened = driver.learn_of_begins(stop::GRACE).await;
     driver.session.abort();
     driver.parallel = 1;
     driver.hold = None;
@@ -179,8 +179,8 @@ async fn carry(job: Job, mut driver: Driver, mut stop: watch::Receiver<Stop>) ->
         Ok(End::Done(completed)) => (finish(&job, &mut driver, completed).await, None),
         Ok(End::Aborted) => (Err(UploadError::Cancelled), None),
         Err(UploadError::Cancelled) => cancelled(&job, driver).await,
-        Err(UploadError::Paused) => match driver.stop().await {
-            // It was asked for while the pause was saved.
+        Err(UploadError::Paused) => match paused(&mut driver, &mut stop).await {
+            // It was asked for while the pause was waited for or saved.
             _ if *stop.borrow() == Stop::Cancel => cancelled(&job, driver).await,
             // A pause that could not save is no clean pause.
             Err(failed) => (Err(failed), None),
@@ -191,6 +191,20 @@ async fn carry(job: Job, mut driver: Driver, mut stop: watch::Receiver<Stop>) ->
             (Err(error), None)
         }
     }
+}
+
+/// Drops what is in flight and saves where the session is, of which the server may be telling just now. A cancel ends the wait for that.
+async fn paused(driver: &mut Driver, stop: &mut watch::Receiver<Stop>) -> Result<(), UploadError> {
+    driver.drop_first_parts();
+    if driver.is_beginning() {
+        driver.drop_others();
+        tokio::select! {
+            biased;
+            Ok(_) = stop.wait_for(|wish| *wish == Stop::Cancel) => return Ok(()),
+            _ = driver.learn_of_begins(PAUSE_PATIENCE) => (),
+        }
+    }
+    driver.stop().await
 }
 
 /// Drops what is in flight, and gives the driver back if what is staged is to be discarded.
@@ -256,6 +270,9 @@ const REPORT_EVERY: Duration = Duration::from_millis(100);
 
 /// How long the record of an upload is waited for that this very upload is about to let go of.
 const UNHAND_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a pause waits for the answer to a request that opens a session.
+const PAUSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The most that discarding takes, with all its retries.
 const ABORT_PATIENCE: Duration = Duration::from_secs(60);

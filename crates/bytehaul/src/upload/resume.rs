@@ -374,6 +374,7 @@ fn driver(
         checksum,
         flights: JoinSet::new(),
         begins: Vec::new(),
+        first_parts: Vec::new(),
         others: Vec::new(),
         digests: 0,
         acknowledged: 0,

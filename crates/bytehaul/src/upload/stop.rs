@@ -1,5 +1,5 @@
 //! How what is in flight ends when the caller wants an end: at once, but that a session which is being opened is waited for
-//! behind a cancelled upload's end, or nobody would know of it.
+//! behind a cancelled upload's end, and for a moment before a paused one's, or nobody would know of it.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +12,11 @@ use crate::upload::error::UploadError;
 
 impl Driver {
     /// A request has been started.
-    pub(crate) fn took_off(&mut self, flight: AbortHandle, is_begin: bool) {
-        let flights = match is_begin {
-            true => &mut self.begins,
-            false => &mut self.others,
+    pub(crate) fn took_off(&mut self, flight: AbortHandle, opens: Opens) {
+        let flights = match opens {
+            Opens::AtOnce => &mut self.begins,
+            Opens::WithBytes => &mut self.first_parts,
+            Opens::Nothing => &mut self.others,
         };
         flights.retain(|flight| !flight.is_finished());
         flights.push(flight);
@@ -24,6 +25,13 @@ impl Driver {
     /// Drops every request in flight but those that open a session.
     pub(crate) fn drop_others(&mut self) {
         for flight in self.others.drain(..) {
+            flight.abort();
+        }
+    }
+
+    /// Drops parts that open a session as well: they may take as long as the source does.
+    pub(crate) fn drop_first_parts(&mut self) {
+        for flight in self.first_parts.drain(..) {
             flight.abort();
         }
     }
@@ -38,18 +46,24 @@ impl Driver {
 
     /// Whether a request is in flight that opens a session.
     pub(crate) fn is_beginning(&self) -> bool {
-        self.begins.iter().any(|begin| !begin.is_finished())
+        let mut all = self.begins.iter().chain(&self.first_parts);
+        all.any(|begin| !begin.is_finished())
     }
 
-    /// Whether this may open a session at the server.
-    pub(crate) fn opens(&self, step: &Step) -> bool {
-        *step == Step::Begin || self.session.stage() == Stage::Beginning
+    /// Whether this may open a session at the server. A first part may, too.
+    pub(crate) fn opens(&self, step: &Step) -> Opens {
+        match step {
+            Step::Begin => Opens::AtOnce,
+            _ if self.session.stage() == Stage::Beginning => Opens::WithBytes,
+            _ => Opens::Nothing,
+        }
     }
 
-    /// Lets the session know of what is being opened for it, so that it can be discarded; and drops everything else.
-    pub(crate) async fn learn_of_begins(&mut self) -> Opened {
+    /// Lets the session know of what is being opened for it, so that it can be discarded or gone on with; and drops everything
+    /// else.
+    pub(crate) async fn learn_of_begins(&mut self, patience: Duration) -> Opened {
         let mut opened = Opened::Known;
-        let deadline = tokio::time::Instant::now() + GRACE;
+        let deadline = tokio::time::Instant::now() + patience;
         while self.is_beginning() {
             let landed = tokio::time::timeout_at(deadline, self.flights.join_next()).await;
             let Ok(Some(landed)) = landed else {
@@ -82,6 +96,15 @@ impl Driver {
     }
 }
 
+/// Whether a request opens a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Opens {
+    AtOnce,
+    /// Besides carrying bytes of the source.
+    WithBytes,
+    Nothing,
+}
+
 /// Whether the server may have opened a session of which nothing is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Opened {
@@ -90,4 +113,4 @@ pub(crate) enum Opened {
 }
 
 /// How long the answer to a request is waited for that opens a session which nobody wants any more.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytehaul::protocol::{
-    DownloadPlan, DownloadProtocol, PresignedDownload, ProtocolError, ProtocolErrorKind,
+    Answer, DownloadPlan, DownloadProtocol, PresignedDownload, ProtocolError, ProtocolErrorKind,
     RangeRequest, Url, Wanted, http,
 };
 use bytehaul::{DownloadError, DownloadSpec, SafeUrl};
@@ -36,6 +36,8 @@ struct Signing {
     /// Tokens that were taken.
     taken: Mutex<Vec<String>>,
     refused: AtomicUsize,
+    /// How it refuses the others.
+    status: AtomicUsize,
 }
 
 impl Signing {
@@ -47,6 +49,7 @@ impl Signing {
             bytes,
             taken: Mutex::default(),
             refused: AtomicUsize::new(0),
+            status: AtomicUsize::new(403),
         });
         let serving = Arc::clone(&server);
         tokio::spawn(async move {
@@ -72,8 +75,10 @@ impl Signing {
         let range = range.flatten().unwrap_or("all").to_owned();
         if token != format!("{}.{range}", self.key.load(Ordering::SeqCst)) {
             self.refused.fetch_add(1, Ordering::SeqCst);
-            let refusal =
-                "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let status = self.status.load(Ordering::SeqCst);
+            let refusal = format!(
+                "HTTP/1.1 {status} No\r\ncontent-length: 7\r\nconnection: close\r\n\r\nexpired"
+            );
             return stream.write_all(refusal.as_bytes()).await;
         }
         self.taken.lock().unwrap().push(range.clone());
@@ -144,6 +149,10 @@ impl DownloadProtocol for Signer {
         Ok(RangeRequest::new(url, http::HeaderMap::new()))
     }
 
+    fn is_refused(&self, answer: &Answer<'_>) -> bool {
+        &answer.body[..] == b"expired"
+    }
+
     fn refresh(&self) -> Option<bytehaul::protocol::Refreshing<'_>> {
         let key = self.renewed_to?;
         let mut newer = self.clone();
@@ -186,6 +195,21 @@ async fn a_key_that_changes_midway_is_renewed_and_another_run_has_its_own() {
         .completes(spec(&bed, Signer::of(&server)), &object())
         .await;
     assert!(outcome.resumed_from >= MIB, "{outcome:?}");
+}
+
+/// Amazon says with 400 that a token has expired.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_by_another_status_is_the_protocols_to_tell() {
+    let bed = Bed::new();
+    let server = Signing::start(object().whole()).await;
+    server.status.store(400, Ordering::SeqCst);
+    let signer = Signer {
+        renewed_to: Some(2),
+        ..Signer::of(&server)
+    };
+    server.key.store(2, Ordering::SeqCst);
+    bed.completes(spec(&bed, signer), &object()).await;
+    assert!(server.refused.load(Ordering::SeqCst) > 0);
 }
 
 fn plan(bed: &Bed, path: &str) -> DownloadPlan {

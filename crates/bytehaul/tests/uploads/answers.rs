@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bytehaul::protocol::{Form, Put};
+use bytehaul::protocol::s3::Addressing;
+use bytehaul::protocol::{Form, Put, S3, S3Config, S3Credentials};
 use bytehaul::{
     Checkpoint, CheckpointPlace, ErrorKind, UploadError, UploadOutcome, UploadSpec, Uploader,
 };
@@ -109,4 +110,41 @@ async fn what_is_sent_in_ranges_is_within_what_is_kept() {
     handle.wait().await.unwrap();
     assert_eq!(server.seen().len() as u64, PARTS + 1);
     assert_eq!(*beyond.lock().unwrap(), []);
+}
+
+/// S3 begins to answer a completion before it knows how it ends, so the object may be there behind such an answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_behind_a_success_leaves_the_object_in_doubt() {
+    fn answer(status: &str, body: &str) -> String {
+        let len = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nETag: \"e\"\r\nContent-Length: {len}\r\n\r\n{body}"
+        )
+    }
+    for (status, said, code) in [
+        ("200 OK", "InternalError", 130),
+        ("500 Oh", "InternalError", 130),
+        // That one was not even read to its end.
+        ("400 Bad Request", "RequestTimeout", 109),
+    ] {
+        let server = Scripted::start(move |_, first| match first.split_once(' ').unwrap() {
+            ("post", target) if target.contains("uploads") => answer(
+                "200 OK",
+                "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+            ),
+            ("post", _) => answer(status, &format!("<Error><Code>{said}</Code></Error>")),
+            ("put", _) => answer("200 OK", ""),
+            _ => answer("404 Not Found", ""),
+        });
+        let endpoint = server.url().replace("/f", "/");
+        let config = S3Config::new(S3Credentials::new("AK", "s3cret"))
+            .endpoint(endpoint.parse().unwrap())
+            .addressing(Addressing::Path);
+        let s3 = S3::new("s3://b/f", config).unwrap();
+        let spec = UploadSpec::bytes("b", vec![7; (5 << 20) + 1], s3)
+            .part_size(5 << 20)
+            .max_retries(2);
+        let error = upload(spec).await.unwrap_err();
+        assert_eq!(error.code(), code, "{status}: {error:?}");
+    }
 }

@@ -1,10 +1,13 @@
 //! Wishes to stop that come at any moment: the last word is a cancel's, and nothing stays at the server.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use bytehaul::protocol::{Tus, Url};
 use bytehaul::{UploadError, UploadHandle, UploadLedger, UploadSpec, UploadState, Uploader};
 use bytehaul_testkit::uploads::{Fault, TusServer};
+
+use crate::scripted::Scripted;
 
 /// An upload that does not end by itself, in a file and with a record.
 struct Endless {
@@ -108,4 +111,60 @@ async fn a_cancel_that_comes_while_an_upload_is_opened_counts() {
         assert!(matches!(ended, Err(UploadError::Cancelled)), "{ended:?}");
         endless.is_clean(turns);
     }
+}
+
+/// What a request in flight opens is in the record, or the next run would open another and nobody could find the first.
+#[tokio::test]
+async fn a_pause_that_comes_while_a_session_is_opened_learns_of_it() {
+    fn answer(status: &str, fields: &str) -> String {
+        format!(
+            "HTTP/1.1 {status}\r\nConnection: close\r\nTus-Resumable: 1.0.0\r\nContent-Length: 0\r\n{fields}\r\n"
+        )
+    }
+    let pauses_in = async |opening: Duration| {
+        let server = Scripted::start(move |_, first| match first {
+            "head /f/1" => answer("200 OK", "Upload-Offset: 0\r\nUpload-Length: 5\r\n"),
+            "patch /f/1" => answer("204 No Content", "Upload-Offset: 5\r\n"),
+            "post /f" => {
+                thread::sleep(opening);
+                answer("201 Created", "Location: /f/1\r\n")
+            }
+            _ => answer("404 Not Found", ""),
+        });
+        let directory = tempfile::tempdir().unwrap();
+        let source = directory.path().join("f");
+        std::fs::write(&source, "bytes").unwrap();
+        let uploader = Uploader::builder().proxy_from_env(false).build().unwrap();
+        let upload = || {
+            let tus = Tus::new(Url::parse(&server.url()).unwrap());
+            let ledger = UploadLedger::in_directory(directory.path().join("ledger"));
+            let spec = UploadSpec::file(&source, tus).checkpoints(ledger.place());
+            uploader.upload(spec)
+        };
+        let posts = || {
+            server
+                .seen()
+                .iter()
+                .filter(|line| line.starts_with("post"))
+                .count()
+        };
+        let handle = upload();
+        while posts() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let since = Instant::now();
+        handle.pause().await;
+        let ended = handle.wait().await;
+        assert!(matches!(ended, Err(UploadError::Paused)), "{ended:?}");
+        let took = since.elapsed();
+        if opening < Duration::from_secs(1) {
+            upload().wait().await.unwrap();
+            assert_eq!(posts(), 1, "{:?}", server.seen());
+        }
+        took
+    };
+    pauses_in(Duration::from_millis(300)).await;
+    // An answer that does not come holds it up for a while only.
+    let never = Duration::from_secs(600);
+    assert!(pauses_in(never).await < Duration::from_secs(20));
 }

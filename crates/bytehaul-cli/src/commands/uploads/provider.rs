@@ -112,10 +112,12 @@ async fn carried_out(asking: Asking) -> Result<Exit, Failed> {
     for upload in all.iter().filter(|upload| which.has(upload, now)) {
         found += 1;
         if deed == Deed::Abort {
-            let reply = uploader.exchange(&list.abort(upload)?).await?;
-            if !reply.status.is_success() && reply.status.as_u16() != 404 {
-                let what = format!("the discard was answered by {}", reply.status);
-                let error = ProtocolError::new(ProtocolErrorKind::Status(reply.status), what);
+            // One that cannot be discarded, such as for a key that fits in no URL, keeps none of the others.
+            let discarded = match list.abort(upload) {
+                Ok(exchange) => discarded(&uploader.exchange(&exchange).await?),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = discarded {
                 let failed = Failed::from(error).tell(upload.key());
                 exit = if exit == Exit::Complete { failed } else { exit };
                 continue;
@@ -127,6 +129,19 @@ async fn carried_out(asking: Asking) -> Result<Exit, Failed> {
         to_stderr("there are no such uploads");
     }
     Ok(exit)
+}
+
+/// Whether the upload is gone. Of what is not found it has to be the upload, and not the bucket.
+fn discarded(reply: &Reply) -> Result<(), ProtocolError> {
+    let gone = b"<Code>NoSuchUpload</Code>";
+    let is_gone =
+        reply.status.as_u16() == 404 && reply.body.windows(gone.len()).any(|part| part == gone);
+    if reply.status.is_success() || is_gone {
+        return Ok(());
+    }
+    let what = format!("the discard was answered by {}", reply.status);
+    let kind = ProtocolErrorKind::Status(reply.status);
+    Err(ProtocolError::new(kind, what))
 }
 
 impl Which {
@@ -187,18 +202,20 @@ impl List {
 
     fn answered(&mut self, reply: &Reply) -> Result<Vec<Found>, Failed> {
         let (answer, now) = (reply.answer(), SystemTime::now());
+        let failed = |fault| Failed::of_answer(fault, reply.status);
         Ok(match self {
             Self::S3(list, _) => list
-                .answered(&answer, now)?
+                .answered(&answer, now)
+                .map_err(failed)?
                 .into_iter()
                 .map(Found::S3)
                 .collect(),
             Self::Azure(list, _) => {
-                let found = list.answered(&answer, now)?;
+                let found = list.answered(&answer, now).map_err(failed)?;
                 found.into_iter().map(Found::Azure).collect()
             }
             Self::Oss(list, _) => {
-                let found = list.answered(&answer, now)?;
+                let found = list.answered(&answer, now).map_err(failed)?;
                 found.into_iter().map(Found::Oss).collect()
             }
         })

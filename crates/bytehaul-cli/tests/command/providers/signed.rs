@@ -190,6 +190,33 @@ fn a_plan_of_ten_thousand_parts() {
     assert!(larger["chunk_size"].as_u64() > Some(5 * MIB));
 }
 
+/// Nobody has the plan then, so nobody could discard what it began.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_plan_that_could_not_be_written_leaves_no_upload() {
+    let Some(counter) = Shop::s3().map(Counter::new) else {
+        return;
+    };
+    let Shop::S3(server) = &counter.shop else {
+        unreachable!("it is that of S3")
+    };
+    let url = counter.shop.url("f");
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().env("HOME", counter.path(""));
+    command.args(["-c", "exec \"$@\" >/dev/full", "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_bytehaul"));
+    command.args(["presign", "--plan", "--size", "11M", &url]);
+    command.envs(counter.shop.variables(counter.shop.secret()));
+    let finished = Process::new(command).run().unwrap();
+    check_failure(&finished, 6, &["write to stdout"]);
+    assert!(server.uploads().is_empty());
+    let begun = counter.shop.gate().lines();
+    assert!(
+        begun.iter().any(|line| line.starts_with("POST")),
+        "{begun:?}"
+    );
+}
+
 super::of_each! {
     s3_urls: urls_do_what_they_say(s3);
     azure_urls: urls_do_what_they_say(azure);

@@ -111,6 +111,51 @@ fn oss_uploads_of_others() {
     uploads_of_others(Shop::oss());
 }
 
+/// What cannot be discarded is told, keeps none of the others, and is not told as discarded.
+#[test]
+fn an_upload_that_cannot_be_discarded_stops_no_other() {
+    let Some(counter) = Shop::oss().map(Counter::new) else {
+        return;
+    };
+    let gate = counter.shop.gate();
+    let place = counter.shop.url("");
+    let all = ["uploads", "abort", "--provider", &place, "--all"];
+    let aborted = |faults: Vec<Fault>| {
+        gate.set(faults);
+        let aborted = counter.command(&all).run().unwrap();
+        gate.set([]);
+        aborted
+    };
+    counter.shop.create("fine");
+    let gone = |code: &str| {
+        let body = format!("<Error><Code>{code}</Code><Key>NoSuchUpload</Key></Error>");
+        Fault::replace(404, &body).on("DELETE")
+    };
+    let refused = aborted(vec![gone("NoSuchBucket")]);
+    check_failure(&refused, 4, &["fine", "404"]);
+    assert_eq!(refused.out(), "");
+    let id = counter.shop.create("fine");
+    let taken = aborted(vec![gone("NoSuchUpload")]);
+    assert_eq!(taken.code(), Some(0), "{}", taken.err());
+    assert!(taken.out().contains(&id), "{}", taken.out());
+    // A key that fits in no URL comes first.
+    let id = counter.shop.create("fine");
+    let one = |key: &str, id: &str| {
+        format!(
+            "<Upload><Key>{key}</Key><UploadId>{id}</UploadId><Initiated>2026-01-01T00:00:00.000Z</Initiated></Upload>"
+        )
+    };
+    let page = format!(
+        "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>{}{}</ListMultipartUploadsResult>",
+        one("a/../b", "1"),
+        one("fine", &id)
+    );
+    let odd = aborted(vec![Fault::replace(200, &page).on("GET")]);
+    check_failure(&odd, 2, &["a/../b"]);
+    assert!(odd.out().contains(&id), "{}", odd.out());
+    assert!(counter.shop.open().is_empty());
+}
+
 /// The server's clock was ten minutes behind when the first was begun: the one is old, the other is not.
 #[test]
 fn what_is_old_is_discarded_and_what_is_new_stays() {

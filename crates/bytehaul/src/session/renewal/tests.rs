@@ -141,6 +141,43 @@ async fn what_is_about_to_expire_holds_nobody_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_renewed_ahead_is_asked_for_again_when_it_expires() {
+    let soon = SystemTime::now() + AHEAD;
+    let answer = |n| match n {
+        1 | 3 => Err("busy".into()),
+        _ => token(n).map(|token| token.expires_at(SystemTime::now() + AHEAD)),
+    };
+    let (renewal, asked) = renewal(Some(soon), answer);
+    let ahead = || renewal.state().expiry.as_mut().unwrap().ask_at = SystemTime::now();
+    ahead();
+    for _ in 0..3 {
+        assert_eq!(sent(&renewal.current().await), None);
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+    assert_eq!(asked.load(SeqCst), 1, "it is still good");
+    let expire = || {
+        let mut state = renewal.state();
+        let expiry = state.expiry.as_mut().expect("it is asked again");
+        assert_eq!(expiry.ask_at, expiry.at);
+        let now = SystemTime::now();
+        *expiry = Expiry {
+            ask_at: now,
+            at: now,
+        };
+    };
+    expire();
+    assert_eq!(sent(&renewal.current().await).as_deref(), Some("2"));
+    // Of the one that has expired too, the server says when it is over.
+    renewal.state().expiry = Some(Expiry {
+        ask_at: SystemTime::UNIX_EPOCH,
+        at: SystemTime::UNIX_EPOCH,
+    });
+    assert_eq!(sent(&renewal.current().await).as_deref(), Some("2"));
+    assert_eq!(renewal.state().expiry, None);
+    assert_eq!(asked.load(SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_an_error() {
     let (renewal, _) = renewal(None, |_| panic!("a bug"));
     let current = renewal.current().await;
