@@ -315,10 +315,7 @@ mod tests {
                 assert_eq!(again.target(), to.target());
                 let other = endpoint("none", "");
                 let other = of_target(provider, &to.target(), &other).unwrap();
-                assert_eq!(
-                    other.is_none(),
-                    !url.is_empty() && provider != Provider::Azure
-                );
+                assert_eq!(other.is_none(), !url.is_empty());
             }
         };
         check(Provider::S3, "", "");
