@@ -129,6 +129,7 @@ pub(crate) struct GetArgs {
 
     /// Do not hold an object against the checksum that its provider names (s3://, az://, oss://)
     #[arg(long)]
+    #[serde(default)]
     pub(crate) no_provider_checksum: bool,
 
     /// Bucket in the host name, with an own S3 endpoint too (s3://)

@@ -146,8 +146,9 @@ fn refresher(args: &PutArgs, url: &str) -> Option<Arc<dyn Refresh>> {
 }
 
 fn name(file: &Path, told: Option<&str>) -> String {
-    let own = file.file_name().filter(|_| file != Path::new("-"));
-    match own {
+    // What has no name of its own, such as `..`, is no file either, which is told when it is opened.
+    let own = file.file_name().unwrap_or(file.as_os_str());
+    match Some(own).filter(|_| file != Path::new("-")) {
         Some(own) => own.to_string_lossy().into_owned(),
         None => told.unwrap_or(STDIN).to_owned(),
     }

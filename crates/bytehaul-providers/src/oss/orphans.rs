@@ -111,7 +111,8 @@ impl ListUploads {
         }
     }
 
-    /// The request that aborts an upload. It is done with a success, and with a 404: then there is no such upload any more.
+    /// The request that aborts an upload. It is done with a success, and with a 404 that
+    /// says `NoSuchUpload`: then there is none any more.
     ///
     /// # Errors
     /// It cannot be signed, or its key cannot be in a URL.

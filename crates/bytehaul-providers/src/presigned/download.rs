@@ -7,10 +7,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::presigned::answers::{Verdict, verdict};
 use crate::presigned::checked::Signed;
 use crate::presigned::{NAME, expiry, plan};
 use crate::{
-    BoxError, DownloadProtocol, ProtocolError, ProtocolErrorKind, RangeRequest, Refresh,
+    Answer, BoxError, DownloadProtocol, ProtocolError, ProtocolErrorKind, RangeRequest, Refresh,
     Refreshing, Wanted,
 };
 
@@ -181,6 +182,11 @@ impl DownloadProtocol for PresignedDownload {
 
     fn expires_at(&self) -> Option<SystemTime> {
         self.request.expires_at
+    }
+
+    /// Amazon says with 400 that a token in the URL has expired.
+    fn is_refused(&self, answer: &Answer<'_>) -> bool {
+        matches!(verdict(answer), Verdict::Refused(_))
     }
 
     fn refresh(&self) -> Option<Refreshing<'_>> {

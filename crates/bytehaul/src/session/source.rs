@@ -11,6 +11,7 @@ use bytehaul_providers::{
 use bytehaul_transport::{Body, Client, Framing, Request, RequestRange, Response, SafeUrl};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+use tokio::time::timeout;
 use url::Url;
 
 use crate::error::DownloadError;
@@ -144,8 +145,9 @@ impl Source {
         let Some(protocol) = current.protocol.as_ref().filter(|_| may_tell) else {
             return Says::Nothing;
         };
-        let body = response.body_mut().bytes(MOST_TOLD).await;
-        // The fields may say it alone.
+        // Byte by byte it could take for ever, and the fields may say it alone.
+        let body = timeout(LONGEST_TOLD, response.body_mut().bytes(MOST_TOLD)).await;
+        let body = body.ok().and_then(Result::ok);
         let body = body.map(BytesMut::freeze).unwrap_or_default();
         let (headers, url) = (response.headers(), response.url());
         let answer = ProtocolAnswer::new(response.status(), headers, &body, url);
@@ -374,3 +376,5 @@ fn is_expired(status: StatusCode) -> bool {
 
 /// Bytes that an answer may take to say where else something is.
 const MOST_TOLD: usize = 64 << 10;
+/// How long it is listened to.
+const LONGEST_TOLD: Duration = Duration::from_secs(10);

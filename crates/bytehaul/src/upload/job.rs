@@ -206,9 +206,11 @@ pub(crate) fn safe_url(protocol: &dyn UploadProtocol) -> SafeUrl {
 
 fn name(spec: &UploadSpec) -> Result<String, UploadError> {
     let own = match &spec.source {
-        UploadSource::File(path) => path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned()),
+        // What has no name of its own, such as `..`, is no file either, which is told when it is opened.
+        UploadSource::File(path) => {
+            let own = path.file_name().unwrap_or(path.as_os_str());
+            Some(own.to_string_lossy().into_owned())
+        }
         UploadSource::Bytes(_) | UploadSource::Reader(_) => None,
     };
     match spec.name.clone().or(own) {

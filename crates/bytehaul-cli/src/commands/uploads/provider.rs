@@ -103,8 +103,13 @@ async fn carried_out(asking: Asking) -> Result<Exit, Failed> {
     let mut list = List::new(store, &place).await?;
     let (mut found, mut exit) = (0, Exit::Complete);
     // All of the list before anything is discarded: pages go on from where others end.
-    let mut all = Vec::new();
+    let (mut all, mut pages) = (Vec::new(), 0);
     while let Some(page) = list.request()? {
+        pages += 1;
+        if pages > MOST_PAGES || all.len() > MOST_UPLOADS {
+            let what = "its list of uploads has no end";
+            return Err(ProtocolError::new(ProtocolErrorKind::Parse, what).into());
+        }
         let reply = uploader.exchange(&page).await?;
         all.extend(list.answered(&reply)?);
     }
@@ -130,6 +135,10 @@ async fn carried_out(asking: Asking) -> Result<Exit, Failed> {
     }
     Ok(exit)
 }
+
+/// A page has up to a thousand, and nobody has forgotten more than a million.
+const MOST_PAGES: u32 = 10_000;
+const MOST_UPLOADS: usize = 1_000_000;
 
 /// Whether the upload is gone. Of what is not found it has to be the upload, and not the bucket.
 fn discarded(reply: &Reply) -> Result<(), ProtocolError> {

@@ -162,7 +162,9 @@ fn what_is_wrong_with_this_machine() {
         &["missing.bin", "hint: check the path"],
     );
     fs::create_dir(desk.path("dir")).unwrap();
-    desk.fails(&["dir", &url], 6, &["dir"]);
+    for none in ["dir", ".", ".."] {
+        desk.fails(&[none, &url], 6, &["not a regular file"]);
+    }
     desk.write("file", "");
     desk.fails(&["--state-dir", "file", "f.bin", &url], 6, &["file"]);
     assert_eq!(server.gate().lines(), [""; 0]);

@@ -158,6 +158,21 @@ fn debug_shows_no_secret() {
     assert!(text.contains("x-k") && !text.contains("secret"), "{text}");
 }
 
+/// Amazon says so with 400.
+#[test]
+fn a_url_whose_token_has_expired_is_refused() {
+    let download = PresignedDownload::new(DownloadPlan::new("https://h/k?sig=x")).unwrap();
+    let is_refused = |status: u16, code: &str| {
+        let body = bytes::Bytes::from(format!("<Error><Code>{code}</Code></Error>"));
+        let (headers, url) = (http::HeaderMap::new(), "https://h/k".parse().unwrap());
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let answer = crate::Answer::new(status, &headers, &body, &url);
+        crate::DownloadProtocol::is_refused(&download, &answer)
+    };
+    assert!(is_refused(400, "ExpiredToken") && is_refused(403, "AccessDenied"));
+    assert!(!is_refused(400, "InvalidRequest") && !is_refused(404, "NoSuchKey"));
+}
+
 #[test]
 fn the_target_is_the_same_for_each_signature() {
     let check = |plan: UploadPlan, expected: &str| {

@@ -24,8 +24,8 @@ pub use self::task::{StoredId, StoredTask, Wish};
 ///
 /// Every change is on the disk when the call returns, and a process that is killed loses nothing of it; what it ran is
 /// taken up by the next one that runs. A download that was killed between giving its file the name and writing that down is
-/// complete in the next run where a checksum and an output path prove it; else its target exists (125). A task is run by one process at a time. Credentials, headers and network settings are not
-/// stored: whoever runs a task adds them. The file is made for its owner alone, as URLs in it may be signed.
+/// complete in the next run where a checksum and an output path prove it; else its target exists (125). A task is run by one
+/// process at a time. Credentials, headers and network settings are not stored: whoever runs a task adds them. The file is made for its owner alone, as URLs in it may be signed.
 ///
 /// ```no_run
 /// use bytehaul::{DownloadRecipe, NewTask, Recipe, RunUntil, TransferError, TransferManager, TransferStore};
